@@ -1,0 +1,77 @@
+"""The train step compiled for the devices at hand, and dispatched the way that suits them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from gen_jax.data.batches import BatchSource
+from gen_jax.training import keys
+from gen_jax.training.game import Array, Batch, Game
+from gen_jax.training.sharding import replicated, split_batch
+from gen_jax.training.state import State
+from gen_jax.training.step import Metrics, train_step
+
+
+class Program:
+    """Advances a state by compiled steps.
+
+    On a CPU each step is a dispatch of its own, with its turns and repeats written out, because XLA's CPU backend runs
+    the backward pass of a convolution ~30x slower inside a loop or a conditional. On accelerators many steps are one
+    dispatch, so that Python is out of the way; both run the same `train_step`.
+    """
+
+    def __init__(self, game: Game, source: BatchSource, mesh: Mesh, seed: int, *, loop: bool | None = None):
+        """Nothing is compiled yet.
+
+        Args:
+          game: the method.
+          source: where batches come from.
+          mesh: the devices.
+          seed: all randomness is a function of it, the step and names.
+          loop: whether many steps are one dispatch; None: where the devices are no CPUs.
+        """
+        self.game, self.source, self.mesh = game, source, mesh
+        self.root = jax.random.key(seed)
+        self.loop = mesh.devices.flat[0].platform != "cpu" if loop is None else loop
+        options: dict[str, Any] = {"donate_argnums": 0, "out_shardings": replicated(mesh)}
+        self._one_step = jax.jit(self._step, static_argnames=("due", "unroll"), **options)
+        self._many_steps = jax.jit(self._steps, **options)
+
+    def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
+        """Dispatches up to `steps` steps without waiting for them.
+
+        Args:
+          state: the state after `step` steps. Donated: it must not be used again.
+          step: the number of completed steps.
+          steps: the most to take.
+
+        Returns:
+          The state, the number of steps completed by now, and the metrics of the last, by turn.
+        """
+        feed = self.source.feed(step)
+        if self.loop:
+            state, metrics = self._many_steps(state, feed, self.root, jnp.int32(steps))
+            return state, step + steps, metrics
+        state, metrics = self._one_step(state, feed, self.root, due=self.game.due(step), unroll=True)
+        return state, step + 1, metrics
+
+    def _step(
+        self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
+    ) -> tuple[State, tuple[Metrics, ...]]:
+        def draw(step: Array, number: int | Array) -> Batch:
+            raw = jax.lax.with_sharding_constraint(
+                dict(self.source.batch(feed, step, number)), split_batch(self.mesh)
+            )
+            return {**raw, "x": self.game.transform.train(raw["x"], keys.derive(root, "transform", step, number))}
+
+        return train_step(self.game, draw, state, root, due=due, unroll=unroll)
+
+    def _steps(self, state: State, feed: Any, root: Array, steps: Array) -> tuple[State, tuple[Metrics, ...]]:
+        def body(_: Array, loop: tuple[State, Any]) -> tuple[State, tuple[Metrics, ...]]:
+            return self._step(loop[0], feed, root, due=None, unroll=False)
+
+        shapes = jax.eval_shape(body, 0, (state, ()))[1]
+        metrics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, steps, body, (state, metrics))

@@ -1,0 +1,40 @@
+"""Samples of a game, restored to what the data look like."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from gen_jax.training import keys
+from gen_jax.training.game import Array, Game
+from gen_jax.training.state import State
+
+
+class Sampler:
+    """Draws samples with the averaged weights where the game keeps them."""
+
+    def __init__(self, game: Game, chunk: int = 256):
+        """Nothing is compiled yet; at most `chunk` samples are drawn at once, which bounds the memory."""
+        self.game, self.chunk = game, chunk
+        self._sample = jax.jit(self._restored, static_argnames="n")
+
+    def __call__(self, state: State, key: Array, n: int, **condition: Any) -> np.ndarray:
+        """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2).
+
+        Args:
+          state: whose parameters to use.
+          key: the same key and n give the same samples.
+          n: how many.
+          **condition: what the method's `sample` takes beside; arrays whose first axis has length n.
+        """
+        chunk = min(n, self.chunk)
+        parts = []
+        for number, start in enumerate(range(0, n, chunk)):
+            rows = np.minimum(np.arange(start, start + chunk), n - 1)
+            part = {name: np.asarray(values)[rows] for name, values in condition.items()}
+            part_key = keys.derive(key, "chunk", number)
+            parts.append(jax.device_get(self._sample(state.sampling_params, state.variables, part_key, n=chunk, **part)))
+        return np.concatenate(parts)[:n]
+
+    def _restored(self, params: Any, variables: Any, key: Array, *, n: int, **condition: Any) -> Array:
+        return self.game.transform.restore(self.game.sample(params, variables, key, n, **condition))

@@ -1,0 +1,90 @@
+"""Everything that training changes, in one pytree."""
+
+import hashlib
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.training import keys
+from gen_jax.training.game import Batch, Game, PyTree
+
+
+@flax.struct.dataclass
+class State:
+    """The state of a game.
+
+    Attributes:
+      step: int32 scalar, the number of completed steps. The position in the data and every random key follow from it.
+      params: {net: parameters}.
+      variables: {net: {collection: arrays}}: what is neither trained nor constant.
+      opt_state: {player: the state of its optimizer over {net: parameters} of its own nets}.
+      averages: {net: averaged parameters} for the nets that the game averages.
+      carry: the game's own small state, or None.
+    """
+
+    step: jax.Array
+    params: dict[str, PyTree]
+    variables: dict[str, dict[str, PyTree]]
+    opt_state: dict[str, PyTree]
+    averages: dict[str, PyTree]
+    carry: Any
+
+    @property
+    def sampling_params(self) -> dict[str, PyTree]:
+        """The parameters that sample and are evaluated: the averages where the game keeps them."""
+        return {**self.params, **self.averages}
+
+
+def init_state(game: Game, key: jax.Array, example: Batch) -> State:
+    """The state before the first step.
+
+    Args:
+      game: the method.
+      key: root key of the run.
+      example: a transformed batch; only shapes and dtypes should matter to the initialisers.
+
+    Raises:
+      ValueError: a player owns, or the game averages, a net that `game.init` does not make.
+    """
+    nets = game.init(keys.derive(key, "init"), example)
+    named = {net for player in game.players.values() for net in player.nets} | set(game.averages)
+    if not named <= set(nets):
+        raise ValueError(f"nets {sorted(named - set(nets))} are named by the game, but its init makes {sorted(nets)}")
+    params = {net: variables.get("params", {}) for net, variables in nets.items()}
+    variables = {net: {c: v for c, v in tree.items() if c != "params"} for net, tree in nets.items()}
+    opt_state = {}
+    for name, player in game.players.items():
+        host, optimizer = game.optimizer(name)
+        if host == name:
+            opt_state[name] = optimizer.init({net: params[net] for net in player.nets})
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        variables=variables,
+        opt_state=opt_state,
+        # Copies, because the step donates its input and one buffer cannot be given away twice.
+        averages=jax.tree.map(jnp.copy, {net: params[net] for net in game.averages}),
+        carry=jax.tree.map(jnp.array, game.carry),
+    )
+
+
+def leaves_by_name(tree: PyTree) -> dict[str, Any]:
+    """{"params/critic/Dense_0/kernel": array, ...}: every leaf under a name that a person can read."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
+
+
+def digest(tree: PyTree) -> str:
+    """SHA-256 over name, dtype, shape and bytes of every leaf: equal exactly if the states are, to the bit.
+
+    Does not depend on how the arrays are sharded; they must be fully addressable from this process.
+    """
+    sha = hashlib.sha256()
+    for name, leaf in sorted(leaves_by_name(tree).items()):
+        array = np.asarray(jax.device_get(leaf))
+        sha.update(f"{name}|{array.dtype}|{array.shape}|".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()

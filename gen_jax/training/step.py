@@ -1,0 +1,127 @@
+"""One step of any game: the turns that are due, the weight averages, the count."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen_jax.training import keys
+from gen_jax.training.game import Array, Batch, Game, Params, Turn
+from gen_jax.training.state import State
+
+Metrics = dict[str, Array]
+DrawBatch = Callable[[Array, int | Array], Batch]
+"""(step, number of the draw within the step) -> a batch, transformed; a pure function of the two."""
+
+
+def subtree(tree: Mapping[str, Any], nets: tuple[str, ...]) -> dict[str, Any]:
+    """The entries of `tree` that belong to `nets`."""
+    return {net: tree[net] for net in nets}
+
+
+def move(game: Game, name: str, state: State, batch: Batch, key: Array) -> tuple[dict[str, Any], Metrics, Any]:
+    """One player's move from `state`: what it changes of the state's fields, its metrics, its outputs.
+
+    The loss is differentiated in the parameters that the player owns; all others are constants to it.
+    """
+    player = game.players[name]
+    host, optimizer = game.optimizer(name)
+
+    def objective(owned: Params) -> tuple[Array, Any]:
+        params = {**state.params, **owned}
+        per_example, aux = player.loss(params, state.variables, batch, key, state.carry)
+        if per_example.ndim != 1:
+            raise ValueError(f"the loss of player {name!r} has shape {per_example.shape}, not one value per example")
+        # The one place that averages over examples and, the batch being sharded, over devices.
+        return jnp.mean(per_example), aux
+
+    owned = subtree(state.params, player.nets)
+    (loss, aux), gradients = jax.value_and_grad(objective, has_aux=True)(owned)
+    updates, opt_state = optimizer.update(gradients, state.opt_state[host], owned)
+    changes = {
+        "params": player.project(optax.apply_updates(owned, updates)),
+        "variables": {net: {**state.variables[net], **aux.variables.get(net, {})} for net in player.nets},
+        "opt_state": {host: opt_state},
+    }
+    loss_name = "loss" if len(game.players) == 1 else f"{name}_loss"
+    return changes, {loss_name: loss, **jax.tree.map(jnp.mean, dict(aux.metrics))}, aux.outputs
+
+
+def take_turn(game: Game, turn: Turn, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+    """The players of a turn move together: each sees the parameters, the batch and the key that the others see."""
+    fields = {"params": dict(state.params), "variables": dict(state.variables), "opt_state": dict(state.opt_state)}
+    metrics: Metrics = {}
+    outputs: dict[str, Any] = {}
+    for name in turn.players:
+        changes, player_metrics, outputs[name] = move(game, name, state, batch, key)
+        for field, change in changes.items():
+            fields[field].update(change)
+        metrics.update(player_metrics)
+    carry = turn.carry_update(state.carry, metrics, outputs, keys.derive(key, "carry"))
+    return state.replace(**fields, carry=carry), metrics
+
+
+def update_averages(game: Game, state: State) -> dict[str, Any]:
+    """Exponential averages of the weights; the schedules of the decay count steps from 0."""
+    return {
+        net: optax.incremental_update(state.params[net], state.averages[net], 1.0 - decay(state.step))
+        for net, decay in game.averages.items()
+    }
+
+
+def play(
+    game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, unroll: bool
+) -> tuple[State, Metrics]:
+    """All repeats of one turn; the metrics are those of the last."""
+    turn, first_draw = game.turns[index], game.first_draw(index)
+
+    def repeat(state: State, number: int | Array) -> tuple[State, Metrics]:
+        # A batch is a pure function of its number: to look again at the last one is to draw it again.
+        batch = draw(state.step, first_draw + number if turn.fresh else first_draw)
+        return take_turn(game, turn, state, batch, keys.derive(root, "turn", state.step, index, number))
+
+    if unroll or turn.repeat == 1:
+        for number in range(turn.repeat):
+            state, metrics = repeat(state, number)
+        return state, metrics
+    state, stacked = jax.lax.scan(repeat, state, jnp.arange(turn.repeat))
+    return state, jax.tree.map(lambda values: values[-1], stacked)
+
+
+def train_step(
+    game: Game, draw: DrawBatch, state: State, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
+) -> tuple[State, tuple[Metrics, ...]]:
+    """Every turn once, in order.
+
+    Args:
+      game: the method.
+      draw: where batches come from.
+      state: the state after `state.step` steps.
+      root: the run's root key.
+      due: which turns to take, where the caller knows the step's number; None decides on the device. The first costs
+        one compilation per pattern and the second a conditional, in which XLA's CPU convolutions are ~30x slower.
+      unroll: whether repeats are written out or looped over; the same trade.
+
+    Returns:
+      The state after one more step, and the metrics of each turn. Those of a turn that was not due mean nothing.
+    """
+    metrics = []
+    for index, turn in enumerate(game.turns):
+        take = functools.partial(play, game, index, draw, root=root, unroll=unroll)
+        if turn.every == 1 or (due is not None and due[index]):
+            state, turn_metrics = take(state=state)
+        elif due is None:
+            shapes = jax.eval_shape(take, state=state)[1]
+            state, turn_metrics = jax.lax.cond(
+                (state.step + 1) % turn.every == 0,
+                lambda state, take=take: take(state=state),
+                lambda state, shapes=shapes: (state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)),
+                state,
+            )
+        else:
+            turn_metrics = {}
+        metrics.append(turn_metrics)
+    return state.replace(averages=update_averages(game, state), step=state.step + 1), tuple(metrics)
