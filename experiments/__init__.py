@@ -1,0 +1,1 @@
+"""Papers as commands: `python -m experiments.NAME`."""

@@ -1,0 +1,80 @@
+"""What can be done with a trained run from the shell: `python -m gen_jax sample|evaluate|digest RUN`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from gen_jax import load
+from gen_jax.errors import ConfigError, GenJaxError
+from gen_jax.experiment import exit_with
+
+RunDir = Annotated[str, tyro.conf.Positional]
+
+app = tyro.extras.SubcommandApp()
+
+
+@app.command
+def sample(run: RunDir, /, n: int = 64, seed: int = 0, step: int | None = None, out: Path = Path("samples.png")) -> None:
+    """Draws samples and writes them to a file.
+
+    Args:
+        run: A run directory.
+        n: How many samples.
+        seed: The same seed gives the same samples.
+        step: Which checkpoint (default: the newest).
+        out: FILE.png for a grid, FILE.npy for the array of uint8 images or float32 points.
+    """
+    from gen_jax.run import picture
+    from gen_jax.training.grid import write_png
+
+    if out.suffix not in (".png", ".npy"):
+        raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
+    samples = load(run, step).sample(n, seed)
+    try:
+        if out.suffix == ".npy":
+            out.parent.mkdir(parents=True, exist_ok=True)
+            np.save(out, samples)
+        else:
+            write_png(out, picture(samples))
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be written: {error.strerror or error}") from error
+    print(out)
+
+
+@app.command
+def evaluate(run: RunDir, /, step: int | None = None, data_dir: str | None = None) -> None:
+    """Measures a run on its held-out data and on samples, and prints the numbers as JSON.
+
+    Args:
+        run: A run directory.
+        step: Which checkpoint (default: the newest).
+        data_dir: Where its data are, if not where they were during training.
+    """
+    loaded = load(run, step)
+    print(json.dumps({"step": loaded.step, **loaded.evaluate(data_dir)}, indent=2))
+
+
+@app.command
+def digest(run: RunDir, /, step: int | None = None) -> None:
+    """Prints a hash of the whole state: equal exactly if two runs agree to the bit.
+
+    Args:
+        run: A run directory.
+        step: Which checkpoint (default: the newest).
+    """
+    print(load(run, step).digest())
+
+
+def main() -> None:
+    """Runs the command that the command line names."""
+    try:
+        app.cli(prog="python -m gen_jax", description=__doc__)
+    except GenJaxError as error:
+        exit_with(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The configuration that every experiment shares, and how a configuration is checked.
+
+An experiment's own configuration is a frozen dataclass that inherits `Config`. Fields say what they accept in their
+annotation, so that a value is refused in the same words everywhere, before anything is compiled or downloaded.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from gen_jax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Within:
+    """A number (or each of a tuple of numbers) in the interval from `low` to `high`, ends included unless `open`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def accepts(self, value: float) -> bool:
+        """Whether the value lies in the interval; NaN never does."""
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"a number above {self.low:g}" if self.low_open else f"a number of at least {self.low:g}"
+        low = "above" if self.low_open else "from"
+        high = f"below {self.high:g}" if self.high_open else f"{self.high:g}"
+        return f"a number {low} {self.low:g} {'and' if self.low_open or self.high_open else 'to'} {high}"
+
+
+class Free:
+    """Marks a field that does not change what is learned: a run may be continued with another value."""
+
+
+Count = Annotated[int, Within(1)]
+Period = Annotated[int, Within(0), Free]
+Rate = Annotated[float, Within(0, 1, low_open=True)]
+Decay = Annotated[float, Within(0, 1, high_open=True)]
+Weight = Annotated[float, Within(0)]
+Widths = Annotated[tuple[int, ...], Within(1)]
+Betas = Annotated[tuple[float, float], Within(0, 1, high_open=True)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options that every experiment has."""
+
+    data: str = "digits"
+    """What to learn: digits, ring8, grid25, swissroll, the name of a TFDS data set, or folder:PATH."""
+    data_dir: Annotated[str | None, Free] = None
+    """Where TFDS data sets are prepared (default: TFDS's own, ~/tensorflow_datasets)."""
+    image_size: Annotated[int | None, Within(1)] = None
+    """Side in pixels to which images are resized and cropped (default: as they are)."""
+    skip_bad_images: bool = False
+    """Leave out images of a folder that cannot be read, instead of stopping."""
+    run_dir: Annotated[str | None, Free] = None
+    """Where everything of the run goes (default: runs/EXPERIMENT-DATA). The same command continues it."""
+    preset: Annotated[Literal["default", "tiny", "paper"], Free] = "default"
+    """Where the other options start from: default (minutes on a laptop), tiny (seconds), paper (as published)."""
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
+    """All randomness follows from it."""
+    steps: Annotated[int, Within(1, 2**31 - 1), Free] = 1000
+    """Training steps in all; a finished run may be continued with more."""
+    batch_size: Count = 128
+    """Examples in a batch, over all devices."""
+    learning_rate: Rate = 1e-3
+    """Step size of the optimizer."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What networks compute in; parameters and optimizer state are float32 either way."""
+    log_every: Period = 100
+    """Steps between lines of training metrics; 0: only at the end."""
+    eval_every: Period = 0
+    """Steps between evaluations on held-out data, each with a sample grid; 0: only at the end."""
+    save_every: Period = 1000
+    """Steps between checkpoints; 0: only at the end."""
+    keep: Annotated[int, Within(2), Free] = 2
+    """How many of the newest checkpoints to keep."""
+    grid_samples: Annotated[int, Within(1, 4096), Free] = 64
+    """Images in the sample grid; points take 32 times as many."""
+
+    def check(self) -> None:
+        """Raises ConfigError, naming field, value and what is accepted, for the first field that is out of range."""
+        for field, value, accepted in constrained(self):
+            values = value if isinstance(value, tuple) else (value,)
+            if not all(accepted.accepts(v) for v in values):
+                raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {accepted}")
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def flag(field: str) -> str:
+    """The command-line flag of a field."""
+    return "--" + field.replace("_", "-")
+
+
+def _markers(config: type[Config]) -> dict[str, tuple[Any, ...]]:
+    hints = typing.get_type_hints(config, include_extras=True)
+    return {field.name: getattr(hints[field.name], "__metadata__", ()) for field in dataclasses.fields(config)}
+
+
+def constrained(config: Config) -> Iterator[tuple[str, Any, Within]]:
+    """Field, value and interval of every field that is set and has an interval."""
+    for name, markers in _markers(type(config)).items():
+        value = getattr(config, name)
+        for marker in markers:
+            if isinstance(marker, Within) and value is not None:
+                yield name, value, marker
+
+
+def free_fields(config: type[Config]) -> set[str]:
+    """Names of the fields with which a run may be continued differently."""
+    return {name for name, markers in _markers(config).items() if Free in markers}
+
+
+def as_json(config: Config) -> dict[str, Any]:
+    """The configuration as JSON holds it: tuples become lists."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(config).items()}
+
+
+def from_json(config: type[Config], stored: dict[str, Any]) -> Config:
+    """The configuration that `as_json` stored; fields it lacks take their defaults."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return config(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names})

@@ -1,0 +1,114 @@
+"""An experiment: a paper as a command line."""
+
+import argparse
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import tyro
+from rich.console import Console
+
+from gen_jax.config import Config
+from gen_jax.data.info import DataInfo
+from gen_jax.errors import ConfigError, GenJaxError
+from gen_jax.training.game import Game
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """How a configuration and a data set make a game.
+
+    A module defines its experiment as `EXPERIMENT`, so that a run directory can find it again.
+
+    Attributes:
+      build: (config, what there is to know of the data) -> Game. Raises ConfigError for what cannot be built.
+      presets: configurations by name, "default" among them; all of one class.
+    """
+
+    build: Callable[[Any, DataInfo], Game]
+    presets: Mapping[str, Config]
+
+    @property
+    def module(self) -> ModuleType:
+        """The module that defines the experiment."""
+        return sys.modules[self.build.__module__]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What `find` needs: the module's name, and its file where it was run as a script."""
+        spec = self.module.__spec__
+        file = "" if spec is not None else str(Path(inspect.getfile(self.module)).resolve())
+        return {"module": Path(file).stem if spec is None else spec.name, "file": file}
+
+    @property
+    def name(self) -> str:
+        """The last part of the module's name."""
+        return self.identity["module"].rpartition(".")[2]
+
+
+def find(identity: Mapping[str, str]) -> Experiment:
+    """The experiment of a stored identity.
+
+    Raises:
+      ConfigError: there is no such module, or it defines no `EXPERIMENT`.
+    """
+    name, file = identity["module"], identity["file"]
+    try:
+        if not file:
+            return importlib.import_module(name).EXPERIMENT
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise ImportError("it is not Python")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name].EXPERIMENT
+    except (ImportError, OSError, AttributeError) as error:
+        raise ConfigError(f"the run's experiment {file or name} cannot be loaded: {error}") from error
+
+
+def parse(experiment: Experiment, arguments: Sequence[str] | None = None) -> Config:
+    """The configuration that a command line asks for; exits with 2 on flags or values that cannot be read.
+
+    The preset is read first, since it is what the other options default to.
+    """
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--preset", default="default")
+    preset = peek.parse_known_args(arguments)[0].preset
+    default = experiment.presets.get(preset)
+    if default is None:
+        raise ConfigError(f"--preset is {preset}; accepted: {', '.join(experiment.presets)}")
+    return tyro.cli(
+        type(default),
+        prog=f"python -m {experiment.identity['module']}",
+        description=inspect.cleandoc(experiment.module.__doc__ or ""),
+        args=arguments,
+        default=dataclasses.replace(default, preset=preset),
+    )
+
+
+def exit_with(error: GenJaxError) -> NoReturn:
+    """Ends the program with the error's one line and exit code."""
+    Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(error.exit_code)
+
+
+def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
+    """The entry point of `python -m experiments.NAME`: trains, or continues, what the command line describes."""
+    try:
+        config = parse(experiment, arguments)
+        # What follows imports everything; `--help` and a mistyped flag need not wait for it.
+        from gen_jax.run import train_run
+
+        train_run(experiment, config)
+    except GenJaxError as error:
+        exit_with(error)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; the same command continues from the last checkpoint")
+        sys.exit(130)

@@ -1,0 +1,40 @@
+"""Observation models p(x | z): how a decoder's output is read as a distribution over the data."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.losses import bernoulli_log_prob, discretized_logistic_log_prob, gaussian_log_prob
+
+
+class Likelihood(NamedTuple):
+    """An observation model.
+
+    Attributes:
+      outputs: how many numbers the decoder gives for each dimension of the data, side by side in the last axis.
+      log_prob: (decoded, x) -> log p(x | z), nats (batch,).
+      mean: decoded -> E[x | z], with the shape of x.
+    """
+
+    outputs: int
+    log_prob: Callable[[jax.Array, jax.Array], jax.Array]
+    mean: Callable[[jax.Array], jax.Array]
+
+
+def location_and_scale(decoded: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Splits the last axis in two: locations, and log-scales kept within [-7, 7]."""
+    location, log_scale = jnp.split(decoded, 2, axis=-1)
+    return location, 7 * jnp.tanh(log_scale / 7)
+
+
+bernoulli = Likelihood(1, bernoulli_log_prob, jax.nn.sigmoid)
+gaussian = Likelihood(
+    2, lambda decoded, x: gaussian_log_prob(*location_and_scale(decoded), x), lambda d: location_and_scale(d)[0]
+)
+discretized_logistic = Likelihood(
+    2,
+    lambda decoded, x: discretized_logistic_log_prob(*location_and_scale(decoded), x),
+    lambda d: location_and_scale(d)[0],
+)

@@ -1,0 +1,76 @@
+"""Variational autoencoders: one player owns the encoder and the decoder and climbs the ELBO."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen_jax.losses import beta_elbo, elbo, free_bits, kl_diagonal_gaussians, kl_diagonal_gaussians_per_dim
+from gen_jax.methods.forward import forward, init
+from gen_jax.methods.likelihoods import Likelihood
+from gen_jax.training import keys
+from gen_jax.training.game import Array, Aux, Batch, Game, Params, Player, Transform, Turn, Variables
+
+
+def vae(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    likelihood: Likelihood,
+    *,
+    latent: int,
+    optimizer: optax.GradientTransformation,
+    transform: Transform,
+    beta: float = 1.0,
+    free_nats: float = 0.0,
+) -> Game:
+    """The VAE of Kingma & Welling, arXiv 1312.6114, with beta (Higgins et al., 2017) and free bits (arXiv 1606.04934).
+
+    Args:
+      encoder: x -> (mean, log-variance) of q(z | x), each (batch, latent).
+      decoder: z (batch, latent) -> the likelihood's parameters.
+      likelihood: p(x | z).
+      latent: dimensions of z.
+      optimizer: of both networks.
+      transform: from stored data to x in the likelihood's range.
+      beta: weight of the KL term in the training loss.
+      free_nats: nats of KL that each latent dimension has for nothing in the training loss.
+
+    Returns:
+      The game, which reports `elbo` with beta 1 and no free bits, whatever it trains on.
+    """
+
+    def terms(params: Params, variables: Variables, x: Array, key: Array, train: bool) -> tuple:
+        (mean, log_var), encoder_variables = forward(
+            "encoder", encoder, params, variables, x, train=train, key=keys.derive(key, "encoder")
+        )
+        z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(keys.derive(key, "latent"), mean.shape)
+        decoded, decoder_variables = forward(
+            "decoder", decoder, params, variables, z, train=train, key=keys.derive(key, "decoder")
+        )
+        log_likelihood, kl = likelihood.log_prob(decoded, x), kl_diagonal_gaussians(mean, log_var)
+        metrics = {"elbo": elbo(log_likelihood, kl), "log_likelihood": log_likelihood, "kl": kl}
+        return metrics, (mean, log_var), {"encoder": encoder_variables, "decoder": decoder_variables}
+
+    def loss(params: Params, variables: Variables, batch: Batch, key: Array, carry: None) -> tuple[Array, Aux]:
+        metrics, posterior, variables = terms(params, variables, batch["x"], key, train=True)
+        kl = free_bits(kl_diagonal_gaussians_per_dim(*posterior), free_nats) if free_nats else metrics["kl"]
+        return -beta_elbo(metrics["log_likelihood"], kl, beta), Aux(metrics, variables)
+
+    def evaluate(params: Params, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
+        return terms(params, variables, batch["x"], key, train=False)[0]
+
+    def sample(params: Params, variables: Variables, key: Array, n: int) -> Array:
+        z = jax.random.normal(key, (n, latent))
+        return likelihood.mean(forward("decoder", decoder, params, variables, z, train=False)[0])
+
+    return Game(
+        init=lambda key, example: {
+            "encoder": init(encoder, keys.derive(key, "encoder"), example["x"]),
+            "decoder": init(decoder, keys.derive(key, "decoder"), jnp.zeros((1, latent))),
+        },
+        players={"vae": Player(("encoder", "decoder"), loss, optimizer)},
+        turns=(Turn(("vae",)),),
+        transform=transform,
+        sample=sample,
+        evaluate=evaluate,
+    )

@@ -1,0 +1,44 @@
+"""What is measured on samples. A metric says how many samples it wants and maps them to numbers by name."""
+
+from typing import Protocol
+
+import numpy as np
+
+from gen_jax.data.dataset import Dataset
+from gen_jax.metrics.mixture import MixtureCoverage, mixture_coverage
+from gen_jax.metrics.recognition import Recognition
+
+__all__ = [
+    "MixtureCoverage",
+    "Recognition",
+    "SampleMetric",
+    "cheap_sample_metrics",
+    "mixture_coverage",
+    "sample_metrics",
+]
+
+
+class SampleMetric(Protocol):
+    """Numbers about samples."""
+
+    @property
+    def samples(self) -> int:
+        """How many samples it wants."""
+
+    def __call__(self, samples: np.ndarray) -> dict[str, float]:
+        """Maps that many samples to numbers by name."""
+
+
+def cheap_sample_metrics(dataset: Dataset) -> list[SampleMetric]:
+    """What is measured on samples at every evaluation during training."""
+    if dataset.mixture is not None:
+        return [MixtureCoverage(dataset.mixture.centres, dataset.mixture.sigma)]
+    return []
+
+
+def sample_metrics(dataset: Dataset) -> list[SampleMetric]:
+    """Everything that can be measured on samples with what the data set brings."""
+    metrics = cheap_sample_metrics(dataset)
+    if dataset.name == "digits" and dataset.train.arrays is not None:
+        metrics.append(Recognition(dataset.train.arrays["x"], dataset.train.arrays["label"]))
+    return metrics

@@ -1,0 +1,53 @@
+"""Whether a classifier of the real data recognises the samples, and whether every class is among them."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Judges samples by a support vector machine that was trained on the real images and their labels.
+
+    The machine (RBF kernel, scikit-learn's defaults; pixels scaled to [0, 1]) is calibrated on folds of the training
+    data, so that its probabilities mean something. It is meant for small greyscale images such as `digits`, where it
+    is right about 98% of held-out images.
+
+    Attributes:
+      images: uint8 (n, height, width, channels), the real training images.
+      labels: int (n,).
+      samples: how many samples it wants to see.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    samples: int = 1000
+
+    @functools.cached_property
+    def _classifier(self):  # noqa: ANN202 (scikit-learn has no types)
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.svm import SVC
+
+        classifier = CalibratedClassifierCV(SVC(gamma="scale"), method="sigmoid", ensemble=False)
+        return classifier.fit(self._features(self.images), self.labels)
+
+    @staticmethod
+    def _features(images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1) / 255.0
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(n, classes): the probability that the classifier gives to each class."""
+        return self._classifier.predict_proba(self._features(images))
+
+    def __call__(self, samples: np.ndarray) -> dict[str, float]:
+        """Of uint8 samples (n, height, width, channels).
+
+        Returns:
+          `recognised`, the share whose most probable class has probability above one half, and `rarest_class`, the
+          share of all samples that are recognised as the class that is recognised least often.
+        """
+        probabilities = self.probabilities(samples)
+        is_recognised = probabilities.max(axis=1) > 0.5
+        counts = np.bincount(probabilities.argmax(axis=1)[is_recognised], minlength=probabilities.shape[1])
+        return {"recognised": float(is_recognised.mean()), "rarest_class": float(counts.min() / len(samples))}

@@ -1,0 +1,107 @@
+"""The directory that holds everything of a run, and what makes a directory one."""
+
+import importlib.metadata
+import json
+import platform
+from typing import Any
+
+from etils import epath
+
+from gen_jax.config import Config, as_json, flag, free_fields, shown
+from gen_jax.errors import ConfigError
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "gen_jax")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def default_run_dir(experiment: str, data: str) -> str:
+    """runs/EXPERIMENT-DATA, for `folder:PATH` with the last part of the path."""
+    kind, _, path = data.partition(":")
+    return f"runs/{experiment}-{kind}" + (f"-{epath.Path(path).name}" if path else "")
+
+
+class RunDirectory:
+    """Paths within a run directory (local or `gs://`)."""
+
+    def __init__(self, path: epath.PathLike):
+        self.path = epath.Path(path)
+        self.config = self.path / "config.json"
+        self.checkpoints = self.path / "checkpoints"
+
+    def samples(self, step: int) -> epath.Path:
+        """Where the sample grid of a step is."""
+        return self.path / "samples" / f"{step:08}.png"
+
+    def read(self) -> dict[str, Any]:
+        """What config.json holds: `experiment`, `config`, `data` and `versions`.
+
+        Raises:
+          ConfigError: this is no run directory.
+        """
+        if not self.path.exists():
+            raise ConfigError(f"{self.path} does not exist; a run directory was wanted")
+        if not self.config.exists():
+            raise ConfigError(f"{self.path} is not a run directory: it has no config.json")
+        try:
+            stored = json.loads(self.config.read_text())
+            return {key: stored[key] for key in ("experiment", "config", "data", "versions")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{self.config} is not the configuration of a run: {error!r}") from error
+
+    def claim(self) -> None:
+        """Makes sure that the directory can be written to and is a run's, or free for one.
+
+        Raises:
+          ConfigError: it is a file, holds something else, or is not writable.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"--run-dir {self.path} is a file, not a directory")
+        if self.path.exists() and any(self.path.iterdir()) and not self.config.exists():
+            raise ConfigError(f"--run-dir {self.path} is not a run directory: it holds files but no config.json")
+        probe = self.path / ".writable"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(f"--run-dir {self.path} is not writable: {error.strerror or error}") from error
+
+    def check_same(self, experiment: str, config: Config, data: dict[str, Any] | None = None) -> None:
+        """Raises ConfigError if the directory holds another run, naming each field that differs with both values."""
+        if not self.config.exists():
+            return
+        stored = self.read()
+        differing = []
+        if stored["experiment"]["module"] != experiment:
+            differing.append(f"the experiment is {stored['experiment']['module']} there and {experiment} here")
+        mine, free = as_json(config), free_fields(type(config))
+        for name in sorted(mine.keys() | stored["config"].keys()):
+            there, here = stored["config"].get(name), mine.get(name)
+            if name not in free and there != here:
+                differing.append(f"{flag(name)} is {shown(there)} there and {shown(here)} here")
+        for name in sorted(data or {}):
+            there, here = stored["data"].get(name), (data or {})[name]
+            if there != here:
+                differing.append(f"the data's {name} is {shown(there)} there and {shown(here)} here")
+        if differing:
+            raise ConfigError(
+                f"{self.path} holds a run of another configuration: {'; '.join(differing)}"
+                " (name another --run-dir, or repeat the options of the run to continue it)"
+            )
+
+    def record(self, experiment: dict[str, str], config: Config, data: dict[str, Any]) -> None:
+        """Writes config.json, at once."""
+        stored = {"experiment": experiment, "config": as_json(config), "data": data, "versions": versions()}
+        temporary = self.config.with_name(self.config.name + ".tmp")
+        temporary.write_text(json.dumps(stored, indent=2) + "\n")
+        temporary.replace(self.config)
