@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
-from gen_jax.config import Config, Count, Weight, Widths
+from gen_jax.config import Config, Count, Decay, Weight, Widths
 from gen_jax.data import Binarized, Identity, Signed, Unit
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
@@ -57,6 +57,8 @@ class VAEConfig(Config):
     """Nats of KL that each latent dimension has for nothing in the training loss."""
     optimizer: Literal["adam", "adagrad"] = "adam"
     """Which optimizer."""
+    average_decay: Decay = 0.999
+    """Decay of the exponential averages of the weights, which sample and are evaluated; 0 for none."""
 
 
 def build(config: VAEConfig, data: DataInfo) -> Game:
@@ -81,6 +83,7 @@ def build(config: VAEConfig, data: DataInfo) -> Game:
         transform=transform,
         beta=config.beta,
         free_nats=config.free_bits,
+        average_decay=config.average_decay,
     )
 
 
@@ -97,6 +100,7 @@ EXPERIMENT = Experiment(
             activation="tanh",
             latent=20,
             optimizer="adagrad",
+            average_decay=0.0,
             learning_rate=0.02,
             log_every=1_000,
             eval_every=10_000,

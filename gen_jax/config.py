@@ -42,6 +42,7 @@ class Free:
 
 
 Count = Annotated[int, Within(1)]
+Steps = Annotated[int, Within(0)]
 Period = Annotated[int, Within(0), Free]
 Rate = Annotated[float, Within(0, 1, low_open=True)]
 Decay = Annotated[float, Within(0, 1, high_open=True)]

@@ -8,14 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.losses import NoiseSchedule, noise_prediction_loss, q_sample
+from gen_jax.methods.averages import warmed_up_decay
 from gen_jax.methods.forward import forward, init
 from gen_jax.training import keys
 from gen_jax.training.game import Array, Aux, Batch, Game, Params, Player, Transform, Turn, Variables
-
-
-def warmed_up_decay(decay: float) -> optax.Schedule:
-    """Decay of a weight average that forgets the first steps sooner: min(decay, (1 + step) / (10 + step))."""
-    return lambda step: jnp.minimum(decay, (1 + step) / (10 + step))
 
 
 def diffusion(

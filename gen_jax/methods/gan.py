@@ -38,6 +38,11 @@ def uniform_prior(key: Array, n: int, latent: int) -> Array:
     return jax.random.uniform(key, (n, latent), minval=-1.0, maxval=1.0)
 
 
+def mean_logits(real_logits: Array, fake_logits: Array) -> dict[str, Array]:
+    """What a discriminator answers: its logits are 0 where it cannot tell."""
+    return {"real_logits": real_logits, "fake_logits": fake_logits}
+
+
 def gan(
     generator: nn.Module,
     discriminator: nn.Module,
@@ -51,6 +56,7 @@ def gan(
     discriminator_steps: int = 1,
     penalty: Penalty | None = None,
     project: Callable[[Any], Any] = unchanged,
+    measure: Callable[[Array, Array], dict[str, Array]] = mean_logits,
 ) -> Game:
     """A two-player game: discriminator steps on fresh batches, then one of the generator.
 
@@ -69,13 +75,12 @@ def gan(
       discriminator_steps: how often the discriminator moves before the generator does (n_critic).
       penalty: added to the discriminator's loss.
       project: applied to the discriminator's parameters after each of its steps.
+      measure: (real_logits, fake_logits) -> further metrics of the discriminator, each (batch,).
     """
 
     def generate(params: Params, variables: Variables, n: int, key: Array, train: bool) -> tuple[Array, dict]:
         z = prior(keys.derive(key, "latent"), n, latent)
-        return forward(
-            "generator", generator, params, variables, z, train=train, key=keys.derive(key, "generator")
-        )
+        return forward("generator", generator, params, variables, z, train=train, key=keys.derive(key, "generator"))
 
     def judge(params: Params, variables: Variables, x: Array, key: Array, train: bool = True) -> tuple[Array, dict]:
         return forward("discriminator", discriminator, params, variables, x, train=train, key=key)
@@ -88,7 +93,7 @@ def gan(
         real_logits, updated = judge(params, variables, real, keys.derive(key, "real"))
         variables = {**variables, "discriminator": updated}
         fake_logits, updated = judge(params, variables, fake, keys.derive(key, "fake"))
-        metrics = {"real_logits": real_logits, "fake_logits": fake_logits}
+        metrics = measure(real_logits, fake_logits)
         per_example = loss.discriminator(real_logits, fake_logits)
         if penalty is not None:
             penalised = penalty(
@@ -116,6 +121,7 @@ def gan(
         return {
             "discriminator_loss": loss.discriminator(real_logits, fake_logits),
             "generator_loss": loss.generator(fake_logits),
+            **measure(real_logits, fake_logits),
         }
 
     def initialise(key: Array, example: Batch) -> dict[str, dict]:

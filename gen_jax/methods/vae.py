@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.losses import beta_elbo, elbo, free_bits, kl_diagonal_gaussians, kl_diagonal_gaussians_per_dim
+from gen_jax.methods.averages import warmed_up_decay
 from gen_jax.methods.forward import forward, init
 from gen_jax.methods.likelihoods import Likelihood
 from gen_jax.training import keys
@@ -22,6 +23,7 @@ def vae(
     transform: Transform,
     beta: float = 1.0,
     free_nats: float = 0.0,
+    average_decay: float = 0.0,
 ) -> Game:
     """The VAE of Kingma & Welling, arXiv 1312.6114, with beta (Higgins et al., 2017) and free bits (arXiv 1606.04934).
 
@@ -34,6 +36,7 @@ def vae(
       transform: from stored data to x in the likelihood's range.
       beta: weight of the KL term in the training loss.
       free_nats: nats of KL that each latent dimension has for nothing in the training loss.
+      average_decay: of the exponential averages of the weights, which sample and are evaluated; 0 for none.
 
     Returns:
       The game, which reports `elbo` with beta 1 and no free bits, whatever it trains on.
@@ -73,4 +76,5 @@ def vae(
         transform=transform,
         sample=sample,
         evaluate=evaluate,
+        averages=dict.fromkeys(("encoder", "decoder"), warmed_up_decay(average_decay)) if average_decay else {},
     )

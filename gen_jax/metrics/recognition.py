@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Recognition:
     samples: int = 1000
 
     @functools.cached_property
-    def _classifier(self):  # noqa: ANN202 (scikit-learn has no types)
+    def _classifier(self) -> Any:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.svm import SVC
 

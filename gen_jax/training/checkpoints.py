@@ -52,9 +52,7 @@ class Checkpoints:
         if step == self.latest():
             return
         args = self._ocp.args
-        self._manager.save(
-            step, args=args.Composite(state=args.StandardSave(state), metadata=args.JsonSave(metadata))
-        )
+        self._manager.save(step, args=args.Composite(state=args.StandardSave(state), metadata=args.JsonSave(metadata)))
 
     def restore(self, step: int, like: State) -> State:
         """The state saved at `step`.

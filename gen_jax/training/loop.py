@@ -45,7 +45,12 @@ class Cadence:
 
 def due_metrics(game: Game, step: int, metrics: tuple[Metrics, ...]) -> dict[str, jax.Array]:
     """The metrics of those turns that were taken in the last of `step` steps."""
-    return {name: value for due, turn in zip(game.due(step - 1), metrics, strict=True) if due for name, value in turn.items()}
+    return {
+        name: value
+        for due, turn in zip(game.due(step - 1), metrics, strict=True)
+        if due
+        for name, value in turn.items()
+    }
 
 
 def check_finite(metrics: Mapping[str, float], step: int, saved: int | None) -> None:

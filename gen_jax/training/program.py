@@ -61,9 +61,7 @@ class Program:
         self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
     ) -> tuple[State, tuple[Metrics, ...]]:
         def draw(step: Array, number: int | Array) -> Batch:
-            raw = jax.lax.with_sharding_constraint(
-                dict(self.source.batch(feed, step, number)), split_batch(self.mesh)
-            )
+            raw = jax.lax.with_sharding_constraint(dict(self.source.batch(feed, step, number)), split_batch(self.mesh))
             return {**raw, "x": self.game.transform.train(raw["x"], keys.derive(root, "transform", step, number))}
 
         return train_step(self.game, draw, state, root, due=due, unroll=unroll)

@@ -20,6 +20,12 @@ def number(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e6 else f"{value:.4g}"
 
 
+def line(metrics: Mapping[str, float], most: int | None = None) -> str:
+    """Metrics side by side, losses first; at most so many."""
+    ordered = sorted(metrics.items(), key=lambda item: (not item[0].endswith("loss"), item[0]))
+    return "  ".join(f"{name} {number(value)}" for name, value in ordered[:most])
+
+
 class Reporter:
     """Prints how the training gets on, and times it, leaving out what is not training."""
 
@@ -67,16 +73,15 @@ class Reporter:
         rate = self.examples_per_step / per_step
         left = duration(per_step * (self.steps - step))
         if self.console.is_terminal:
-            shown = "  ".join(f"{name} {number(value)}" for name, value in list(metrics.items())[:2])
-            self._bar.update(self._task, completed=step, description=f"{shown}  {rate:,.0f} ex/s  {left} left")
+            description = f"{line(metrics, most=1)}  {rate:,.0f} examples/s  {left} left"
+            self._bar.update(self._task, completed=step, description=description)
         else:
-            shown = "  ".join(f"{name} {number(value)}" for name, value in metrics.items())
-            self.say(f"step {step}/{self.steps}  {shown}  {rate:,.0f} examples/s  {left} left")
+            self.say(f"step {step}/{self.steps}  {line(metrics)}  {rate:,.0f} examples/s  {left} left")
         return rate
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """Shows the metrics of an evaluation."""
-        self.say(f"step {step}/{self.steps}  held-out  " + "  ".join(f"{k} {number(v)}" for k, v in metrics.items()))
+        self.say(f"step {step}/{self.steps}  held-out  {line(metrics)}")
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""

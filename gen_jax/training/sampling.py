@@ -33,7 +33,9 @@ class Sampler:
             rows = np.minimum(np.arange(start, start + chunk), n - 1)
             part = {name: np.asarray(values)[rows] for name, values in condition.items()}
             part_key = keys.derive(key, "chunk", number)
-            parts.append(jax.device_get(self._sample(state.sampling_params, state.variables, part_key, n=chunk, **part)))
+            parts.append(
+                jax.device_get(self._sample(state.sampling_params, state.variables, part_key, n=chunk, **part))
+            )
         return np.concatenate(parts)[:n]
 
     def _restored(self, params: Any, variables: Any, key: Array, *, n: int, **condition: Any) -> Array:

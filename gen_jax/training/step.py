@@ -72,9 +72,7 @@ def update_averages(game: Game, state: State) -> dict[str, Any]:
     }
 
 
-def play(
-    game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, unroll: bool
-) -> tuple[State, Metrics]:
+def play(game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, unroll: bool) -> tuple[State, Metrics]:
     """All repeats of one turn; the metrics are those of the last."""
     turn, first_draw = game.turns[index], game.first_draw(index)
 
@@ -118,7 +116,10 @@ def train_step(
             state, turn_metrics = jax.lax.cond(
                 (state.step + 1) % turn.every == 0,
                 lambda state, take=take: take(state=state),
-                lambda state, shapes=shapes: (state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)),
+                lambda state, shapes=shapes: (
+                    state,
+                    jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes),
+                ),
                 state,
             )
         else:

@@ -1,0 +1,128 @@
+"""Denoising diffusion (Ho et al., 2020, arXiv 2006.11239).
+
+    python -m experiments.ddpm
+    python -m experiments.ddpm --data fashion_mnist --data-dir DIR
+    python -m experiments.ddpm --preset paper --data-dir DIR
+
+Expect from the defaults a grid of digits that a classifier recognises. The published configuration on CIFAR-10 (35.7M
+parameters, 800,000 steps of 128) has an FID of 3.17 against the training set with 50,000 samples.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import jax.numpy as jnp
+import optax
+
+from gen_jax.config import Config, Count, Decay, Steps, Weight, Widths, Within
+from gen_jax.data import Signed
+from gen_jax.data.info import DataInfo
+from gen_jax.experiment import Experiment, main
+from gen_jax.losses import NoiseSchedule, cosine_betas, linear_betas
+from gen_jax.methods import diffusion
+from gen_jax.methods.checks import require_size
+from gen_jax.models import UNet, unet
+from gen_jax.samplers import ancestral
+from gen_jax.training.game import Game
+
+SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas}
+
+
+@dataclass(frozen=True)
+class DDPMConfig(Config):
+    """Options of the DDPM."""
+
+    diffusion_steps: Annotated[int, Within(2, 100_000)] = 1000
+    """Steps of the diffusion (T)."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How the noise grows: as in DDPM, or as in Nichol & Dhariwal (arXiv 2102.09672)."""
+    channels: Count = 32
+    """Channels of the U-Net at full resolution."""
+    multipliers: Widths = (1, 2, 2)
+    """Channels of each level of the U-Net as a multiple; the image is halved between levels."""
+    blocks: Count = 1
+    """Residual blocks a level."""
+    attention: Widths = (4,)
+    """Sides of the feature maps that attend to themselves."""
+    dropout: Decay = 0.0
+    """Share of the activations dropped in residual blocks."""
+    flip: bool = False
+    """Mirror half of the images."""
+    warmup: Steps = 500
+    """Steps over which the learning rate grows from 0."""
+    clip_gradients: Weight = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
+    average_decay: Decay = 0.999
+    """Decay of the exponential average of the weights, which samples."""
+
+
+def build(config: DDPMConfig, data: DataInfo) -> Game:
+    """The game of a DDPM on such data."""
+    levels = len(config.multipliers)
+    require_size(data, lambda size: unet.supports(size, levels), lambda size: unet.nearest_size(size, levels))
+    rate = optax.linear_schedule(0.0, config.learning_rate, config.warmup) if config.warmup else config.learning_rate
+    clip = optax.clip_by_global_norm(config.clip_gradients) if config.clip_gradients else optax.identity()
+    return diffusion(
+        UNet(
+            config.channels,
+            config.multipliers,
+            config.blocks,
+            config.attention,
+            config.dropout,
+            dtype=jnp.dtype(config.precision),
+        ),
+        NoiseSchedule.from_betas(SCHEDULES[config.schedule](config.diffusion_steps)),
+        ancestral,
+        shape=data.shape,
+        optimizer=optax.chain(clip, optax.adam(rate)),
+        transform=Signed(config.flip),
+        average_decay=config.average_decay,
+    )
+
+
+EXPERIMENT = Experiment(
+    build,
+    {
+        "default": DDPMConfig(
+            steps=5_000,
+            diffusion_steps=250,
+            schedule="cosine",
+            learning_rate=1e-3,
+            log_every=250,
+            eval_every=1_000,
+            save_every=1_000,
+        ),
+        "tiny": DDPMConfig(
+            steps=6,
+            batch_size=8,
+            diffusion_steps=4,
+            schedule="cosine",
+            channels=4,
+            multipliers=(1, 2),
+            log_every=2,
+            eval_every=3,
+            save_every=3,
+            grid_samples=16,
+        ),
+        "paper": DDPMConfig(
+            data="cifar10",
+            steps=800_000,
+            batch_size=128,
+            learning_rate=2e-4,
+            channels=128,
+            multipliers=(1, 2, 2, 2),
+            blocks=2,
+            attention=(16,),
+            dropout=0.1,
+            flip=True,
+            warmup=5_000,
+            average_decay=0.9999,
+            log_every=500,
+            eval_every=20_000,
+            save_every=10_000,
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)
