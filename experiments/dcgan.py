@@ -40,11 +40,11 @@ class DCGANConfig(Config):
 
 def build(config: DCGANConfig, data: DataInfo) -> Game:
     """The game of a DCGAN on such data."""
-    require_size(data, dcgan.supports, dcgan.nearest_size)
+    shape = require_size(data, dcgan.supports, dcgan.nearest_size)
     dtype = jnp.dtype(config.precision)
     optimizer = optax.adam(config.learning_rate, *config.betas)
     return gan(
-        DCGANGenerator(data.shape, config.width, dtype),
+        DCGANGenerator(shape, config.width, dtype),
         DCGANDiscriminator(config.width, dtype),
         non_saturating,
         latent=config.latent,

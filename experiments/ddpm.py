@@ -59,7 +59,7 @@ class DDPMConfig(Config):
 def build(config: DDPMConfig, data: DataInfo) -> Game:
     """The game of a DDPM on such data."""
     levels = len(config.multipliers)
-    require_size(data, lambda size: unet.supports(size, levels), lambda size: unet.nearest_size(size, levels))
+    shape = require_size(data, lambda size: unet.supports(size, levels), lambda size: unet.nearest_size(size, levels))
     rate = optax.linear_schedule(0.0, config.learning_rate, config.warmup) if config.warmup else config.learning_rate
     clip = optax.clip_by_global_norm(config.clip_gradients) if config.clip_gradients else optax.identity()
     return diffusion(
@@ -73,7 +73,7 @@ def build(config: DDPMConfig, data: DataInfo) -> Game:
         ),
         NoiseSchedule.from_betas(SCHEDULES[config.schedule](config.diffusion_steps)),
         ancestral,
-        shape=data.shape,
+        shape=shape,
         optimizer=optax.chain(clip, optax.adam(rate)),
         transform=Signed(config.flip),
         average_decay=config.average_decay,

@@ -17,16 +17,16 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.config import Config, Count, Decay, Weight, Widths
-from gen_jax.data import Binarized, Identity, Signed, Unit
+from gen_jax.data import Binarized, Identity, Signed, Transform, Unit
 from gen_jax.data.info import DataInfo
-from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment, main
 from gen_jax.methods import vae
-from gen_jax.methods.likelihoods import bernoulli, discretized_logistic, gaussian
+from gen_jax.methods.checks import require_images
+from gen_jax.methods.likelihoods import Likelihood, bernoulli, discretized_logistic, gaussian
 from gen_jax.models import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from gen_jax.training.game import Game
 
-OBSERVED = {
+OBSERVED: dict[str, tuple[Likelihood, Transform]] = {
     "bernoulli": (bernoulli, Binarized()),
     "gaussian": (gaussian, Unit()),
     "discretized_logistic": (discretized_logistic, Signed()),
@@ -65,15 +65,18 @@ def build(config: VAEConfig, data: DataInfo) -> Game:
     """The game of a VAE on such data."""
     likelihood, transform = OBSERVED[config.likelihood] if data.is_image else (gaussian, Identity())
     dtype = jnp.dtype(config.precision)
-    decoded = (*data.shape[:-1], likelihood.outputs * data.shape[-1])
+    encoder: nn.Module
+    decoder: nn.Module
     if config.network == "conv":
-        if not data.is_image or min(data.shape[:2]) < 4:
-            raise ConfigError(f"--network is conv, which needs images of at least 4x4, but {data.name} is {data.shape}")
-        encoder, decoder = ConvEncoder(config.latent, config.width, dtype), ConvDecoder(decoded, config.width, dtype)
+        height, width, channels = require_images(data)
+        encoder = ConvEncoder(config.latent, config.width, dtype)
+        decoder = ConvDecoder((height, width, likelihood.outputs * channels), config.width, dtype)
     else:
         activation = ACTIVATIONS[config.activation]
         encoder = MLPEncoder(config.latent, config.features, activation, dtype)
-        decoder = MLPDecoder(decoded, config.features[::-1], activation, dtype)
+        decoder = MLPDecoder(
+            (*data.shape[:-1], likelihood.outputs * data.shape[-1]), config.features[::-1], activation, dtype
+        )
     return vae(
         encoder,
         decoder,

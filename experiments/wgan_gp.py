@@ -53,8 +53,8 @@ def build(config: WGANGPConfig, data: DataInfo) -> Game:
     """The game of a WGAN-GP on such data: residual networks for images, perceptrons for points."""
     dtype = jnp.dtype(config.precision)
     if data.is_image:
-        require_size(data, resnet_gan.supports, resnet_gan.nearest_size)
-        generator: nn.Module = ResNetGenerator(data.shape, config.width, dtype)
+        shape = require_size(data, resnet_gan.supports, resnet_gan.nearest_size)
+        generator: nn.Module = ResNetGenerator(shape, config.width, dtype)
         critic: nn.Module = ResNetCritic(config.width, dtype)
     else:
         generator = MLPGenerator(data.shape, config.features, lambda x: x, dtype=dtype)

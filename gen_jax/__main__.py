@@ -17,7 +17,9 @@ app = tyro.extras.SubcommandApp()
 
 
 @app.command
-def sample(run: RunDir, /, n: int = 64, seed: int = 0, step: int | None = None, out: Path = Path("samples.png")) -> None:
+def sample(
+    run: RunDir, /, n: int = 64, seed: int = 0, step: int | None = None, out: Path = Path("samples.png")
+) -> None:
     """Draws samples and writes them to a file.
 
     Args:

@@ -133,4 +133,5 @@ def as_json(config: Config) -> dict[str, Any]:
 def from_json(config: type[Config], stored: dict[str, Any]) -> Config:
     """The configuration that `as_json` stored; fields it lacks take their defaults."""
     names = {field.name for field in dataclasses.fields(config)}
-    return config(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names}
+    return config(**fields)

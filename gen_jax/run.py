@@ -211,9 +211,7 @@ class Run:
                 has = f"it has steps {', '.join(map(str, steps))}" if steps else "it has none yet"
                 raise ConfigError(f"{path} has no checkpoint{'' if step is None else f' of step {step}'}: {has}")
             self.step = steps[-1] if step is None else step
-            self.state = restore_or_init(
-                self.game, self.info, self._mesh, self.config.seed, checkpoints, self.step
-            )
+            self.state = restore_or_init(self.game, self.info, self._mesh, self.config.seed, checkpoints, self.step)
         finally:
             checkpoints.close()
         self._sampler = Sampler(self.game)

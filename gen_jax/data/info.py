@@ -52,4 +52,5 @@ class DataInfo:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "DataInfo":
         """What `as_json` stored."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return cls(**fields)

@@ -9,6 +9,11 @@ import jax
 from gen_jax.training.game import Params, Variables
 
 
+def mode(module: nn.Module, train: bool) -> dict[str, Any]:
+    """The argument that tells a network whether it is being trained, if it behaves differently then."""
+    return {"train": train} if "train" in inspect.signature(module.__call__).parameters else {}
+
+
 def forward(
     net: str,
     module: nn.Module,
@@ -32,11 +37,10 @@ def forward(
     Returns:
       Its output, and its variables as they are after the call.
     """
-    takes_train = "train" in inspect.signature(module.__call__).parameters
     output, updated = module.apply(
         {"params": params[net], **variables[net]},
         *inputs,
-        **({"train": train} if takes_train else {}),
+        **mode(module, train),
         rngs=None if key is None else {"dropout": key},
         mutable=list(variables[net]) if train else [],
     )
@@ -45,5 +49,4 @@ def forward(
 
 def init(module: nn.Module, key: jax.Array, *inputs: jax.Array) -> dict[str, Any]:
     """A network's first variables, "params" among them."""
-    takes_train = "train" in inspect.signature(module.__call__).parameters
-    return dict(module.init(key, *inputs, **({"train": False} if takes_train else {})))
+    return dict(module.init(key, *inputs, **mode(module, False)))

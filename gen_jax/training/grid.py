@@ -38,8 +38,10 @@ def scatter_plot(points: np.ndarray, centres: np.ndarray | None = None) -> np.nd
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(aspect="equal")
     if centres is not None:
-        axes.scatter(*centres.T, s=120, facecolors="none", edgecolors="tab:red", linewidths=0.8, label="modes")
-    axes.scatter(*points.T, s=4, alpha=0.5, linewidths=0, label="samples")
+        axes.scatter(
+            centres[:, 0], centres[:, 1], s=120, facecolors="none", edgecolors="tab:red", linewidths=0.8, label="modes"
+        )
+    axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0, label="samples")
     axes.legend(loc="upper right", fontsize="small")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

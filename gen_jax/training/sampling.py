@@ -38,5 +38,5 @@ class Sampler:
             )
         return np.concatenate(parts)[:n]
 
-    def _restored(self, params: Any, variables: Any, key: Array, *, n: int, **condition: Any) -> Array:
+    def _restored(self, params: Any, variables: Any, key: Array, *, n: int, **condition: Any) -> Any:
         return self.game.transform.restore(self.game.sample(params, variables, key, n, **condition))

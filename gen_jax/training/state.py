@@ -38,6 +38,15 @@ class State:
         return {**self.params, **self.averages}
 
 
+def strongly_typed(tree: PyTree) -> PyTree:
+    """The same arrays, none of a weak type.
+
+    An array made from a Python number yields to the dtypes that it meets, but once saved and restored it does not: a
+    run that continues would promote, and therefore round, otherwise than the unbroken one.
+    """
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), tree)
+
+
 def init_state(game: Game, key: jax.Array, example: Batch) -> State:
     """The state before the first step.
 
@@ -60,7 +69,7 @@ def init_state(game: Game, key: jax.Array, example: Batch) -> State:
         host, optimizer = game.optimizer(name)
         if host == name:
             opt_state[name] = optimizer.init({net: params[net] for net in player.nets})
-    return State(
+    state = State(
         step=jnp.zeros((), jnp.int32),
         params=params,
         variables=variables,
@@ -69,6 +78,7 @@ def init_state(game: Game, key: jax.Array, example: Batch) -> State:
         averages=jax.tree.map(jnp.copy, {net: params[net] for net in game.averages}),
         carry=jax.tree.map(jnp.array, game.carry),
     )
+    return strongly_typed(state)
 
 
 def leaves_by_name(tree: PyTree) -> dict[str, Any]:

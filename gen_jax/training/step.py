@@ -1,5 +1,6 @@
 """One step of any game: the turns that are due, the weight averages, the count."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import optax
 
 from gen_jax.training import keys
 from gen_jax.training.game import Array, Batch, Game, Params, Turn
-from gen_jax.training.state import State
+from gen_jax.training.state import State, strongly_typed
 
 Metrics = dict[str, Array]
 DrawBatch = Callable[[Array, int | Array], Batch]
@@ -52,7 +53,11 @@ def move(game: Game, name: str, state: State, batch: Batch, key: Array) -> tuple
 
 def take_turn(game: Game, turn: Turn, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
     """The players of a turn move together: each sees the parameters, the batch and the key that the others see."""
-    fields = {"params": dict(state.params), "variables": dict(state.variables), "opt_state": dict(state.opt_state)}
+    fields: dict[str, Any] = {
+        "params": dict(state.params),
+        "variables": dict(state.variables),
+        "opt_state": dict(state.opt_state),
+    }
     metrics: Metrics = {}
     outputs: dict[str, Any] = {}
     for name in turn.players:
@@ -61,7 +66,7 @@ def take_turn(game: Game, turn: Turn, state: State, batch: Batch, key: Array) ->
             fields[field].update(change)
         metrics.update(player_metrics)
     carry = turn.carry_update(state.carry, metrics, outputs, keys.derive(key, "carry"))
-    return state.replace(**fields, carry=carry), metrics
+    return dataclasses.replace(state, **fields, carry=carry), metrics
 
 
 def update_averages(game: Game, state: State) -> dict[str, Any]:
@@ -125,4 +130,5 @@ def train_step(
         else:
             turn_metrics = {}
         metrics.append(turn_metrics)
-    return state.replace(averages=update_averages(game, state), step=state.step + 1), tuple(metrics)
+    state = dataclasses.replace(state, averages=update_averages(game, state), step=state.step + 1)
+    return strongly_typed(state), tuple(metrics)

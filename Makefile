@@ -1,0 +1,37 @@
+# make run     install into .venv and train a first model (a few minutes on two CPU cores)
+# make test    install, lint, check types, run the tests
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test install lint types clean
+
+run: install
+	$(BIN)/python -m experiments.ddpm
+
+test: lint types
+	$(BIN)/python -m pytest
+
+install: .venv/installed
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gen_jax needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python requirements.txt setup.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,27 @@
+"""Where batches come from: data sets by name, the order of their examples, and what is done to them on the way."""
+
+from gen_jax.data.batches import BatchSource, Resident, Streamed, evaluation_batches, open_source
+from gen_jax.data.dataset import Dataset, Mixture, Split
+from gen_jax.data.load import load_dataset
+from gen_jax.data.shuffle import batch_indices, permuted
+from gen_jax.data.transforms import Binarized, Dequantized, Identity, Signed, Transform, Unit
+
+__all__ = [
+    "BatchSource",
+    "Binarized",
+    "Dataset",
+    "Dequantized",
+    "Identity",
+    "Mixture",
+    "Resident",
+    "Signed",
+    "Split",
+    "Streamed",
+    "Transform",
+    "Unit",
+    "batch_indices",
+    "evaluation_batches",
+    "load_dataset",
+    "open_source",
+    "permuted",
+]

@@ -1,0 +1,201 @@
+"""Where the train step gets its batches from: arrays on the device, or a stream. The step need not know which.
+
+Either way batch `step * draws + draw` is a pure function of the seed and that number. So the position in the data is
+the step, nothing about it is stored, and both sources give the same batches.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from gen_jax.data.dataset import Arrays, Split
+from gen_jax.data.shuffle import batch_indices
+from gen_jax.errors import ConfigError
+
+Feed = dict[str, jax.Array]
+Batch = dict[str, jax.Array]
+Counter = Int[Array, ""] | int
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """Gives raw batches: "x" uint8 (B, H, W, C) or float32 (B, 2), "index" int32 (B,), perhaps "label" int32 (B,)."""
+
+    def feed(self, step: int) -> Feed:
+        """What the loop hands to the jitted step number `step` as an argument. Called once a step, in order."""
+        ...
+
+    def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
+        """Batch number `draw` of a step's `draws`, from its `feed`; for use inside jit, where both may be traced."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads and memory."""
+        ...
+
+
+class Resident:
+    """The whole split lives on the device, and batches are gathered there."""
+
+    def __init__(
+        self, split: Split, *, batch_size: int, seed: int, draws: int, sharding: jax.sharding.Sharding | None = None
+    ) -> None:
+        """Put the split's arrays on the device.
+
+        Args:
+            split: one with arrays.
+            batch_size: examples a batch, over all devices.
+            seed: of the run.
+            draws: batches a step.
+            sharding: where the arrays go, usually replicated over the mesh; None for the default device.
+        """
+        if split.arrays is None:
+            raise ValueError("this split streams: use Streamed, or open_source, which picks")
+        _check_batch_size(batch_size, split.size)
+        self.size, self.batch_size, self.seed, self.draws = split.size, batch_size, seed, draws
+        self._arrays = {name: _place(array, sharding) for name, array in split.arrays.items()}
+
+    def feed(self, step: int) -> Feed:
+        """The arrays: an argument, because what a jitted function closes over becomes a constant of the program."""
+        return self._arrays
+
+    def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
+        """Gather the rows of batch `step * draws + draw`."""
+        index = batch_indices(self.seed, jnp.asarray(step, jnp.int32) * self.draws + draw, self.batch_size, self.size)
+        return {**{name: array[index] for name, array in feed.items()}, "index": index}
+
+    def close(self) -> None:
+        """Drop the arrays."""
+        self._arrays = {}
+
+
+class Streamed:
+    """Batches are read and decoded in threads ahead of their use, and put on the device as they are ready."""
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        seed: int,
+        draws: int,
+        sharding: jax.sharding.Sharding | None = None,
+        start: int = 0,
+        threads: int = min(16, os.cpu_count() or 1),
+        prefetch: int = 8,
+    ) -> None:
+        """Start reading.
+
+        Args:
+            split: any split.
+            batch_size: examples a batch, over all devices and processes; each process reads only the rows it needs.
+            seed: of the run.
+            draws: batches a step.
+            sharding: of the stacked arrays (draws, batch_size, ...): the batch is axis 1; None for the default device.
+            start: the first step that will be asked for.
+            threads: steps that are read at the same time.
+            prefetch: steps that are kept ready on the device, or on their way to it.
+        """
+        import grain
+
+        _check_batch_size(batch_size, split.size)
+        self.size, self.batch_size, self.seed, self.draws = split.size, batch_size, seed, draws
+        self._split, self._sharding, self._next = split, sharding, start
+        self._rows = _local_rows(sharding, draws, batch_size)
+        steps = grain.MapDataset.range(start, np.iinfo(np.int32).max // draws).map(self._read)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+        self._iterator = iter(steps.to_iter_dataset(options))
+
+    def feed(self, step: int) -> Feed:
+        """The step's batches, stacked (draws, batch_size, ...). Raises ValueError unless asked for in order."""
+        if step != self._next:
+            raise ValueError(f"a stream gives steps in order: asked for step {step}, but the next is {self._next}")
+        self._next += 1
+        return next(self._iterator)
+
+    def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
+        """Take one of the stacked batches."""
+        return {name: jax.lax.dynamic_index_in_dim(array, draw, keepdims=False) for name, array in feed.items()}
+
+    def close(self) -> None:
+        """Stop the threads; no step can be asked for afterwards."""
+        self._iterator.close()
+
+    def _read(self, step: int) -> Feed:
+        # The order of the data is a few integers: work for the host, which leaves the accelerator's queue alone.
+        with jax.default_device(_host_device()):
+            numbers = [step * self.draws + draw for draw in range(self.draws)]
+            index = np.stack([np.asarray(batch_indices(self.seed, n, self.batch_size, self.size)) for n in numbers])
+        rows = self._split.load(index[:, self._rows].reshape(-1))
+        return {name: self._stack(array) for name, array in rows.items()}
+
+    def _stack(self, rows: np.ndarray) -> jax.Array:
+        stacked = np.zeros((self.draws, self.batch_size, *rows.shape[1:]), rows.dtype)
+        stacked[:, self._rows] = rows.reshape(self.draws, len(self._rows), *rows.shape[1:])
+        return _place(stacked, self._sharding)
+
+
+def open_source(
+    split: Split,
+    *,
+    batch_size: int,
+    seed: int,
+    draws: int,
+    sharding: jax.sharding.Sharding | None = None,
+    stream_sharding: jax.sharding.Sharding | None = None,
+    start: int = 0,
+) -> BatchSource:
+    """`Resident` for a split with arrays, with `sharding`; `Streamed` for any other, with `stream_sharding`."""
+    if split.arrays is not None:
+        return Resident(split, batch_size=batch_size, seed=seed, draws=draws, sharding=sharding)
+    return Streamed(split, batch_size=batch_size, seed=seed, draws=draws, sharding=stream_sharding, start=start)
+
+
+def evaluation_batches(split: Split, batch_size: int) -> Iterator[Arrays]:
+    """The whole split in order, in batches of one size, as NumPy arrays.
+
+    The last batch is filled up by repeating its own rows from the first on, and "mask", bool (batch_size,), is False
+    on those, so that every example is counted once and the step is compiled once.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch size {batch_size}: must be 1 or more")
+    for low in range(0, split.size, batch_size):
+        real = np.arange(low, min(low + batch_size, split.size), dtype=np.int32)
+        yield {**split.load(np.resize(real, batch_size)), "mask": np.arange(batch_size) < len(real)}
+
+
+def _check_batch_size(batch_size: int, size: int) -> None:
+    if not 1 <= batch_size <= size:
+        raise ConfigError(f"--batch-size {batch_size}: must be between 1 and the number of training examples, {size}")
+
+
+def _host_device() -> jax.Device:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        # JAX_PLATFORMS may name an accelerator alone.
+        return jax.local_devices()[0]
+
+
+def _place(array: np.ndarray, sharding: jax.sharding.Sharding | None) -> jax.Array:
+    """`array`, the same in every process, on the devices; each process sends only what its own devices hold."""
+    if sharding is None:
+        return jax.device_put(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
+
+
+def _local_rows(sharding: jax.sharding.Sharding | None, draws: int, batch_size: int) -> np.ndarray:
+    """The positions in the batch that this process's devices hold."""
+    wanted = np.zeros(batch_size, bool)
+    if sharding is None:
+        wanted[:] = True
+    else:
+        for part in sharding.addressable_devices_indices_map((draws, batch_size)).values():
+            assert part is not None
+            wanted[part[1]] = True
+    return np.flatnonzero(wanted)

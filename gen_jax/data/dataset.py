@@ -1,0 +1,90 @@
+"""What a data set is to the rest of the library: two splits, a shape, and an identity."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One part of a data set, held in memory or read on demand; `load` is the same for both.
+
+    Attributes:
+        size: how many examples there are.
+        arrays: "x" uint8 (size, H, W, C) or float32 (size, 2), and where there are labels "label" int32 (size,);
+            None for a split too large to be decoded up front, which streams.
+        read: random access for a streaming split: int positions (n,) -> the same keys with n rows. Must be safe to call
+            from several threads.
+    """
+
+    size: int
+    arrays: Arrays | None = None
+    read: Callable[[np.ndarray], Arrays] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.arrays is None) == (self.read is None):
+            raise ValueError("a split is either arrays in memory or a function that reads: give exactly one")
+
+    def load(self, indices: np.ndarray) -> Arrays:
+        """The examples at the positions `indices` (n,): "x", "label" where there are labels, and "index" int32 (n,)."""
+        if self.arrays is not None:
+            rows = {name: array[indices] for name, array in self.arrays.items()}
+        else:
+            assert self.read is not None
+            rows = self.read(indices)
+        return {**rows, "index": np.asarray(indices, np.int32)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """The equally weighted isotropic Gaussians a toy set was drawn from, to count the modes a sampler finds.
+
+    Attributes:
+        centres: one mean a row, float32 (K, 2).
+        sigma: their common standard deviation.
+    """
+
+    centres: Float32[np.ndarray, "modes 2"]
+    sigma: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set, ready to be drawn from.
+
+    Attributes:
+        name: the SPEC it was loaded from.
+        train: what is learnt from.
+        test: what is held out: the same examples on every machine and for every seed.
+        shape: (H, W, C) of uint8 images, or (2,) of float32 points.
+        class_names: the name of each label 0..K-1; None where there are no labels.
+        mixture: the Gaussians behind `ring8` and `grid25`.
+        fingerprint: 16 hexadecimal digits that identify the content, wherever it is stored.
+        skipped: the paths of unreadable images that were left out.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    shape: tuple[int, ...]
+    fingerprint: str
+    class_names: tuple[str, ...] | None = None
+    mixture: Mixture | None = None
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Literal["image", "point"]:
+        """Whether an example is an image or a point of the plane."""
+        return "image" if len(self.shape) == 3 else "point"
+
+
+def fingerprint(*parts: object) -> str:
+    """16 hexadecimal digits that depend on nothing but `parts` (anything that JSON can write)."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

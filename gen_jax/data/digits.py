@@ -1,0 +1,45 @@
+"""The 1,797 handwritten digits, 8 x 8, that come inside scikit-learn: real images with nothing to download.
+
+They are the test part of the UCI "Optical Recognition of Handwritten Digits" set (Alpaydin and Kaynak 1998).
+"""
+
+import numpy as np
+from jaxtyping import Int32
+
+from gen_jax.data.dataset import Dataset, Split, fingerprint
+from gen_jax.data.decode import fit
+
+HELD_OUT = 0.2
+
+
+def digits(image_size: int | None = None) -> Dataset:
+    """The digits as uint8 (8, 8, 1) images, or resized to `image_size`; a fixed fifth of every class is held out."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    raw, label = load_digits(return_X_y=True)
+    # Grey levels 0..16: spread over the whole of 0..255.
+    images = np.rint(raw.reshape(-1, 8, 8) * (255.0 / 16.0)).astype(np.uint8)
+    if image_size is not None:
+        images = np.stack([np.asarray(fit(Image.fromarray(image), image_size)) for image in images])
+    arrays = {"x": images[..., None], "label": label.astype(np.int32)}
+    held_out = stratified(arrays["label"], HELD_OUT)
+    test = np.isin(np.arange(len(label)), held_out)
+    return Dataset(
+        name="digits",
+        train=Split(int(np.sum(~test)), {name: array[~test] for name, array in arrays.items()}),
+        test=Split(int(np.sum(test)), {name: array[test] for name, array in arrays.items()}),
+        shape=arrays["x"].shape[1:],
+        fingerprint=fingerprint("digits", arrays["x"].shape, HELD_OUT),
+        class_names=tuple("0123456789"),
+    )
+
+
+def stratified(label: Int32[np.ndarray, " size"], share: float) -> Int32[np.ndarray, " held_out"]:
+    """Sorted positions of about `share` of every class, always the same ones."""
+    rng = np.random.default_rng(0)
+    chosen = []
+    for k in np.unique(label):
+        members = np.flatnonzero(label == k)
+        chosen.append(rng.permutation(members)[: round(share * len(members))])
+    return np.sort(np.concatenate(chosen)).astype(np.int32)

@@ -1,0 +1,39 @@
+"""Networks: Flax Linen modules, one architecture a file. Images are (batch, height, width, channels) in float32.
+
+Parameters and outputs are float32, and `dtype` sets the dtype of the computation between. What image sizes an
+architecture can make is told by `supports` and `nearest_size` in the file of each that is limited: `dcgan`,
+`resnet_gan` and `unet`.
+"""
+
+from gen_jax.models import dcgan, resnet_gan, unet
+from gen_jax.models.conv_autoencoder import ConvDecoder, ConvEncoder
+from gen_jax.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from gen_jax.models.gan_mlp import MaxoutDiscriminator, MLPGenerator
+from gen_jax.models.layers import ConvTranspose, conv_transpose
+from gen_jax.models.mlp import MLP
+from gen_jax.models.mlp_autoencoder import MLPDecoder, MLPEncoder
+from gen_jax.models.resnet_gan import ResNetCritic, ResNetGenerator
+from gen_jax.models.time_embedding import TimeEmbedding, sinusoidal_embedding
+from gen_jax.models.unet import UNet
+
+__all__ = [
+    "MLP",
+    "ConvDecoder",
+    "ConvEncoder",
+    "ConvTranspose",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "MLPDecoder",
+    "MLPEncoder",
+    "MLPGenerator",
+    "MaxoutDiscriminator",
+    "ResNetCritic",
+    "ResNetGenerator",
+    "TimeEmbedding",
+    "UNet",
+    "conv_transpose",
+    "dcgan",
+    "resnet_gan",
+    "sinusoidal_embedding",
+    "unet",
+]

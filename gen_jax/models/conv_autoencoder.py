@@ -1,0 +1,79 @@
+"""Convolutional encoder and decoder for images of any size from 4x4: two strided convolutions and their mirror."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gen_jax.models.layers import ConvTranspose
+
+KERNEL = (4, 4)
+STRIDES = (2, 2)
+
+
+class ConvEncoder(nn.Module):
+    """Images to the mean and log-variance of a diagonal Gaussian.
+
+    Attributes:
+      latent: dimensions of the latent space.
+      width: channels of the first convolution; the second has twice as many.
+      dtype: dtype of the computation; parameters and outputs are float32.
+    """
+
+    latent: int
+    width: int = 32
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> tuple[Float[Array, "batch {self.latent}"], Float[Array, "batch {self.latent}"]]:
+        """Map images to (mean, log_var), each (batch, latent).
+
+        Raises:
+          ValueError: an image smaller than 4x4.
+        """
+        _check_size(x.shape[1:])
+        x = nn.relu(nn.Conv(self.width, KERNEL, STRIDES, dtype=self.dtype)(x))
+        x = nn.relu(nn.Conv(2 * self.width, KERNEL, STRIDES, dtype=self.dtype)(x))
+        x = x.reshape(x.shape[0], -1)
+        mean = nn.Dense(self.latent, dtype=self.dtype, name="mean")(x)
+        log_var = nn.Dense(self.latent, dtype=self.dtype, name="log_var")(x)
+        return mean.astype(jnp.float32), log_var.astype(jnp.float32)
+
+
+class ConvDecoder(nn.Module):
+    """A latent vector to images.
+
+    Attributes:
+      shape: (height, width, channels) of an image.
+      width: channels before the last layer; the layer before has twice as many.
+      dtype: dtype of the computation; parameters and output are float32.
+    """
+
+    shape: tuple[int, int, int]
+    width: int = 32
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
+        """Map z (batch, latent) to logits or means (batch, height, width, channels).
+
+        Raises:
+          ValueError: an image smaller than 4x4.
+        """
+        _check_size(self.shape)
+        height, width, channels = self.shape
+        # A quarter of the size, rounded up: doubled twice it covers the image, and what is too much is cut off.
+        quarter_height, quarter_width = -(-height // 4), -(-width // 4)
+        x = nn.Dense(quarter_height * quarter_width * 2 * self.width, dtype=self.dtype)(z)
+        x = nn.relu(x.reshape(-1, quarter_height, quarter_width, 2 * self.width))
+        x = nn.relu(ConvTranspose(self.width, dtype=self.dtype)(x))
+        x = ConvTranspose(channels, dtype=self.dtype)(x)
+        return x[:, :height, :width].astype(jnp.float32)
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or min(shape[:2]) < 4:
+        raise ValueError(f"needs images (height, width, channels) of at least 4x4, got {shape}")

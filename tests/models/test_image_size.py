@@ -1,0 +1,30 @@
+import pytest
+
+from gen_jax.models import dcgan, resnet_gan, unet
+from gen_jax.models.image_size import is_power_of_two, nearest_multiple, nearest_power_of_two
+
+
+def test_powers_of_two_are_those_of_a_list():
+    assert [n for n in range(-2, 70) if is_power_of_two(n)] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_nearest_is_the_brute_force_choice_and_the_larger_on_a_tie():
+    powers = [8, 16, 32, 64, 128, 256, 512]
+    multiples = range(12, 400, 12)
+    for size in range(1, 300):
+        assert nearest_power_of_two(size, 8) == min(powers, key=lambda p: (abs(p - size), -p))
+        assert nearest_multiple(size, 12) == min(multiples, key=lambda m: (abs(m - size), -m))
+
+
+@pytest.mark.parametrize("architecture", [dcgan, resnet_gan, unet])
+def test_the_nearest_size_is_supported_and_a_supported_size_is_its_own_nearest(architecture):
+    for size in range(1, 140):
+        assert architecture.supports(architecture.nearest_size(size))
+        assert architecture.supports(size) == (architecture.nearest_size(size) == size)
+
+
+def test_sizes_of_common_data_sets():
+    assert [dcgan.nearest_size(size) for size in (8, 28, 32, 64, 96)] == [8, 32, 32, 64, 128]
+    assert [resnet_gan.supports(size) for size in (4, 8, 28, 32, 48)] == [False, True, False, True, False]
+    assert [unet.nearest_size(size) for size in (8, 28, 32)] == [8, 32, 32]
+    assert [unet.supports(28, levels=levels) for levels in (1, 2, 3, 4)] == [True, True, True, False]

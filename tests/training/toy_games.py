@@ -1,0 +1,76 @@
+"""Games whose numbers can be worked out by hand, and the least that it takes to play them."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.data import Identity, Resident, Split
+from gen_jax.training import Game, Program, State, init_state
+from gen_jax.training.sharding import make_mesh, replicated
+from gen_jax.training.step import train_step
+
+
+def scalar_nets(**values):
+    """An `init` of nets that each hold one array `w`, of the given values."""
+    return lambda key, example: {net: {"params": {"w": jnp.array(value)}} for net, value in values.items()}
+
+
+def no_samples(params, variables, key, n):
+    """The sampler of a game that is only trained."""
+    return jnp.zeros((n, 2))
+
+
+def toy_game(init, players, turns, **fields):
+    """A game on points as they are."""
+    return Game(
+        **{"init": init, "players": players, "turns": turns, "transform": Identity(), "sample": no_samples} | fields
+    )
+
+
+def start(game, seed=0):
+    """The state before the first step."""
+    return init_state(game, jax.random.key(seed), {"x": jnp.zeros((1, 2)), "index": jnp.zeros(1, jnp.int32)})
+
+
+def numbered_batch(game, size=4):
+    """A way to draw batches in which every x is the number of the draw, counted from the start of training."""
+
+    def draw(step, number):
+        count = jnp.asarray(step * game.draws + number, jnp.int32)
+        return {"x": jnp.full((size, 2), count.astype(jnp.float32)), "index": jnp.arange(size, dtype=jnp.int32)}
+
+    return draw
+
+
+def steps_of(game, draw=None, *, loop=False, seed=0):
+    """Yields (state, metrics of each turn) after each step, from the initial state on; no mesh and no data needed."""
+    state, root = start(game, seed), jax.random.key(seed)
+    one = functools.partial(train_step, game, draw or numbered_batch(game))
+    one_step = jax.jit(functools.partial(one, unroll=not loop), static_argnames="due")
+    for step in itertools.count():
+        state, metrics = one_step(state, root, due=None if loop else game.due(step))
+        yield state, metrics
+
+
+def after(game, steps, draw=None, **options):
+    """The state after so many steps."""
+    return next(itertools.islice(steps_of(game, draw, **options), steps - 1, None))[0]
+
+
+def resident(game, x, batch_size, *, seed=0, mesh=None):
+    """Points (size, 2) as a source of batches."""
+    sharding = replicated(mesh or make_mesh(jax.devices()[:1]))
+    split = Split(len(x), arrays={"x": np.asarray(x, np.float32)})
+    return Resident(split, batch_size=batch_size, seed=seed, draws=game.draws, sharding=sharding)
+
+
+def play(game, x, *, steps, batch_size=None, state: State | None = None, seed=0):
+    """The state after so many more steps on points (size, 2), all of them in each batch unless told otherwise."""
+    mesh = make_mesh(jax.devices()[:1])
+    program = Program(game, resident(game, x, batch_size or len(x), seed=seed), mesh, seed, loop=True)
+    # A copy, because the program gives away what it is given.
+    state = jax.device_put(jax.tree.map(jnp.copy, start(game, seed) if state is None else state), replicated(mesh))
+    return program.advance(state, int(state.step), steps)[0]
