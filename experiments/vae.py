@@ -21,9 +21,9 @@ from gen_jax.data import Binarized, Identity, Signed, Transform, Unit
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment, main
 from gen_jax.methods import vae
-from gen_jax.methods.checks import require_images
+from gen_jax.methods.checks import require_size
 from gen_jax.methods.likelihoods import Likelihood, bernoulli, discretized_logistic, gaussian
-from gen_jax.models import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from gen_jax.models import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, conv_autoencoder
 from gen_jax.training.game import Game
 
 OBSERVED: dict[str, tuple[Likelihood, Transform]] = {
@@ -68,7 +68,7 @@ def build(config: VAEConfig, data: DataInfo) -> Game:
     encoder: nn.Module
     decoder: nn.Module
     if config.network == "conv":
-        height, width, channels = require_images(data)
+        height, width, channels = require_size(data, conv_autoencoder.supports, conv_autoencoder.nearest_size)
         encoder = ConvEncoder(config.latent, config.width, dtype)
         decoder = ConvDecoder((height, width, likelihood.outputs * channels), config.width, dtype)
     else:

@@ -18,23 +18,24 @@ from gen_jax.errors import ConfigError
 class Within:
     """A number (or each of a tuple of numbers) in the interval from `low` to `high`, ends included unless `open`."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: int | float = -math.inf
+    high: int | float = math.inf
     low_open: bool = False
     high_open: bool = False
 
-    def accepts(self, value: float) -> bool:
-        """Whether the value lies in the interval; NaN never does."""
+    def accepts(self, value: int | float) -> bool:
+        """Whether the value lies in the interval; neither NaN nor an infinity ever does."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
-        return above and below
+        return math.isfinite(value) and above and below
 
     def __str__(self) -> str:
+        if not (self.low_open or self.high_open or math.isinf(self.high)):
+            return f"a number from {self.low} to {self.high}"
+        low = f"a number {'above' if self.low_open else 'of at least'} {self.low}"
         if math.isinf(self.high):
-            return f"a number above {self.low:g}" if self.low_open else f"a number of at least {self.low:g}"
-        low = "above" if self.low_open else "from"
-        high = f"below {self.high:g}" if self.high_open else f"{self.high:g}"
-        return f"a number {low} {self.low:g} {'and' if self.low_open or self.high_open else 'to'} {high}"
+            return low
+        return f"{low} and {'below' if self.high_open else 'at most'} {self.high}"
 
 
 class Free:

@@ -48,6 +48,12 @@ class Experiment:
         return {"module": Path(file).stem if spec is None else spec.name, "file": file}
 
     @property
+    def command(self) -> str:
+        """How it is run from the shell."""
+        module, file = self.identity["module"], self.identity["file"]
+        return f"python {file}" if file else f"python -m {module}"
+
+    @property
     def name(self) -> str:
         """The last part of the module's name."""
         return self.identity["module"].rpartition(".")[2]
@@ -86,7 +92,7 @@ def parse(experiment: Experiment, arguments: Sequence[str] | None = None) -> Con
         raise ConfigError(f"--preset is {preset}; accepted: {', '.join(experiment.presets)}")
     return tyro.cli(
         type(default),
-        prog=f"python -m {experiment.identity['module']}",
+        prog=experiment.command,
         description=inspect.cleandoc(experiment.module.__doc__ or ""),
         args=arguments,
         default=dataclasses.replace(default, preset=preset),

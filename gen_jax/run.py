@@ -1,6 +1,7 @@
 """A run: trained by `train_run`, looked at through `Run`."""
 
 import functools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,7 +68,9 @@ class Examiner:
     """Evaluates states of a run: likelihoods on held-out data, and what is measured on samples."""
 
     def __init__(self, game: Game, dataset: Dataset, mesh: Mesh, config: Config, metrics: Sequence[SampleMetric]):
-        held_out = functools.partial(evaluation_batches, dataset.test, config.batch_size)
+        # A run may be examined on more devices than it was trained on.
+        batch_size = math.ceil(config.batch_size / mesh.size) * mesh.size
+        held_out = functools.partial(evaluation_batches, dataset.test, batch_size)
         self.evaluator = Evaluator(game, held_out, mesh, config.seed)
         self.sampler = Sampler(game)
         self.metrics = metrics
@@ -204,7 +207,7 @@ class Run:
         self.info = DataInfo.from_json(stored["data"])
         self.game = experiment.build(self.config, self.info)
         self._mesh = make_mesh()
-        checkpoints = Checkpoints(self.directory.checkpoints)
+        checkpoints = Checkpoints(self.directory.checkpoints, create=False)
         try:
             steps = checkpoints.steps()
             if not steps or (step is not None and step not in steps):

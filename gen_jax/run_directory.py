@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 from typing import Any
 
 from etils import epath
 
 from gen_jax.config import Config, as_json, flag, free_fields, shown
+from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "gen_jax")
@@ -54,12 +56,17 @@ class RunDirectory:
             raise ConfigError(f"{self.path} is not a run directory: it has no config.json")
         try:
             stored = json.loads(self.config.read_text())
-            return {key: stored[key] for key in ("experiment", "config", "data", "versions")}
-        except (ValueError, KeyError, TypeError) as error:
+            return {
+                "experiment": {key: stored["experiment"][key] for key in ("module", "file")},
+                "config": dict(stored["config"]),
+                "data": DataInfo.from_json(stored["data"]).as_json(),
+                "versions": dict(stored["versions"]),
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.config} is not the configuration of a run: {error!r}") from error
 
     def claim(self) -> None:
-        """Makes sure that the directory can be written to and is a run's, or free for one.
+        """Makes sure that the directory is a run's, or free for one, and can be written to. Creates nothing.
 
         Raises:
           ConfigError: it is a file, holds something else, or is not writable.
@@ -68,13 +75,12 @@ class RunDirectory:
             raise ConfigError(f"--run-dir {self.path} is a file, not a directory")
         if self.path.exists() and any(self.path.iterdir()) and not self.config.exists():
             raise ConfigError(f"--run-dir {self.path} is not a run directory: it holds files but no config.json")
-        probe = self.path / ".writable"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe.write_text("")
-            probe.unlink()
-        except OSError as error:
-            raise ConfigError(f"--run-dir {self.path} is not writable: {error.strerror or error}") from error
+        if "://" not in str(self.path):
+            nearest = next(path for path in (self.path, *self.path.parents) if path.exists())
+            if not nearest.is_dir():
+                raise ConfigError(f"--run-dir {self.path} cannot be created: {nearest} is a file")
+            if not os.access(nearest, os.W_OK | os.X_OK):
+                raise ConfigError(f"--run-dir {self.path} is not writable: no permission to write in {nearest}")
 
     def check_same(self, experiment: str, config: Config, data: dict[str, Any] | None = None) -> None:
         """Raises ConfigError if the directory holds another run, naming each field that differs with both values."""
@@ -100,8 +106,16 @@ class RunDirectory:
             )
 
     def record(self, experiment: dict[str, str], config: Config, data: dict[str, Any]) -> None:
-        """Writes config.json, at once."""
+        """Writes config.json at once, in the directory, which is made where there is none.
+
+        Raises:
+          ConfigError: the directory cannot be written to.
+        """
         stored = {"experiment": experiment, "config": as_json(config), "data": data, "versions": versions()}
         temporary = self.config.with_name(self.config.name + ".tmp")
-        temporary.write_text(json.dumps(stored, indent=2) + "\n")
-        temporary.replace(self.config)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(stored, indent=2) + "\n")
+            temporary.replace(self.config)
+        except OSError as error:
+            raise ConfigError(f"--run-dir {self.path} is not writable: {error.strerror or error}") from error

@@ -1,6 +1,6 @@
 """What is measured on samples. A metric says how many samples it wants and maps them to numbers by name."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class SampleMetric(Protocol):
     """Numbers about samples."""
 

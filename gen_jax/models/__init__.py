@@ -1,11 +1,11 @@
 """Networks: Flax Linen modules, one architecture a file. Images are (batch, height, width, channels) in float32.
 
 Parameters and outputs are float32, and `dtype` sets the dtype of the computation between. What image sizes an
-architecture can make is told by `supports` and `nearest_size` in the file of each that is limited: `dcgan`,
-`resnet_gan` and `unet`.
+architecture can make is told by `supports` and `nearest_size` in the file of each that is limited:
+`conv_autoencoder`, `dcgan`, `resnet_gan` and `unet`.
 """
 
-from gen_jax.models import dcgan, resnet_gan, unet
+from gen_jax.models import conv_autoencoder, dcgan, resnet_gan, unet
 from gen_jax.models.conv_autoencoder import ConvDecoder, ConvEncoder
 from gen_jax.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gen_jax.models.gan_mlp import MaxoutDiscriminator, MLPGenerator
@@ -31,6 +31,7 @@ __all__ = [
     "ResNetGenerator",
     "TimeEmbedding",
     "UNet",
+    "conv_autoencoder",
     "conv_transpose",
     "dcgan",
     "resnet_gan",

@@ -10,6 +10,17 @@ from gen_jax.models.layers import ConvTranspose
 
 KERNEL = (4, 4)
 STRIDES = (2, 2)
+SMALLEST = 4
+
+
+def supports(size: int) -> bool:
+    """Whether the pair can make images of size x size: any size from 4."""
+    return size >= SMALLEST
+
+
+def nearest_size(size: int) -> int:
+    """The nearest size that the pair supports."""
+    return max(size, SMALLEST)
 
 
 class ConvEncoder(nn.Module):
@@ -75,5 +86,5 @@ class ConvDecoder(nn.Module):
 
 
 def _check_size(shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or min(shape[:2]) < 4:
+    if len(shape) != 3 or not supports(min(shape[:2])):
         raise ValueError(f"needs images (height, width, channels) of at least 4x4, got {shape}")

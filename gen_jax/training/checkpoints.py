@@ -23,19 +23,20 @@ def misfits(wanted: dict[str, Any], saved: dict[str, Any]) -> list[str]:
 class Checkpoints:
     """The saved steps of a run."""
 
-    def __init__(self, directory: epath.PathLike, keep: int = 2):
+    def __init__(self, directory: epath.PathLike, keep: int = 2, *, create: bool = True):
         """Opens the directory, which need not exist yet.
 
         Args:
           directory: one sub-directory a step, named by the number of completed steps.
           keep: how many of the newest steps to keep.
+          create: whether to make the directory where there is none; False for who only reads.
         """
         # Orbax takes a second to import, which `--help` and a wrong flag should not pay.
         import orbax.checkpoint as ocp
 
         self._ocp = ocp
         self._directory = epath.Path(directory)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create, enable_async_checkpointing=True)
         handlers = {"state": ocp.StandardCheckpointHandler(), "metadata": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(self._directory.absolute(), options=options, item_handlers=handlers)
 

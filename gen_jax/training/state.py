@@ -14,7 +14,7 @@ from gen_jax.training.game import Batch, Game, PyTree
 
 @flax.struct.dataclass
 class State:
-    """The state of a game.
+    """The state of a game; also of its shapes or shardings, one at the place of each array.
 
     Attributes:
       step: int32 scalar, the number of completed steps. The position in the data and every random key follow from it.
@@ -25,7 +25,7 @@ class State:
       carry: the game's own small state, or None.
     """
 
-    step: jax.Array
+    step: Any
     params: dict[str, PyTree]
     variables: dict[str, dict[str, PyTree]]
     opt_state: dict[str, PyTree]

@@ -24,7 +24,9 @@ def test_every_load_draws_the_same_points_and_holds_out_others(name):
     np.testing.assert_array_equal(first.train.arrays["x"], second.train.arrays["x"])
     np.testing.assert_array_equal(first.test.arrays["x"], second.test.arrays["x"])
     assert first.fingerprint == second.fingerprint
-    assert not np.isin(first.test.arrays["x"][:, 0], first.train.arrays["x"][:, 0]).all()
+    # Drawn with the training points' seed, the held-out ones would follow them.
+    correlation = np.corrcoef(first.train.arrays["x"][:10_000, 0], first.test.arrays["x"][:, 0])[0, 1]
+    assert abs(correlation) < 0.05
 
 
 def test_ring_has_eight_distinct_modes_on_the_unit_circle():

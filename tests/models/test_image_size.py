@@ -1,6 +1,6 @@
 import pytest
 
-from gen_jax.models import dcgan, resnet_gan, unet
+from gen_jax.models import conv_autoencoder, dcgan, resnet_gan, unet
 from gen_jax.models.image_size import is_power_of_two, nearest_multiple, nearest_power_of_two
 
 
@@ -16,7 +16,7 @@ def test_nearest_is_the_brute_force_choice_and_the_larger_on_a_tie():
         assert nearest_multiple(size, 12) == min(multiples, key=lambda m: (abs(m - size), -m))
 
 
-@pytest.mark.parametrize("architecture", [dcgan, resnet_gan, unet])
+@pytest.mark.parametrize("architecture", [conv_autoencoder, dcgan, resnet_gan, unet])
 def test_the_nearest_size_is_supported_and_a_supported_size_is_its_own_nearest(architecture):
     for size in range(1, 140):
         assert architecture.supports(architecture.nearest_size(size))

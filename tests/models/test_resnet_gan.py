@@ -74,34 +74,60 @@ def test_first_block_of_the_critic_sees_the_pixels_without_a_relu(critic):
     assert np.std(score(variables, -jnp.abs(x))) > 0.01  # a ReLU would have erased all of these images
 
 
-def test_critic_blocks_agree_with_convolutions_written_out(critic):
-    variables, _, x = critic
+def conv(params, h):
+    size = params["kernel"].shape[0]
+    padded = np.pad(h, ((0, 0), (size // 2,) * 2, (size // 2,) * 2, (0, 0)))
+    out = sum(
+        padded[:, i : i + h.shape[1], j : j + h.shape[2]] @ np.asarray(params["kernel"][i, j])
+        for i in range(size)
+        for j in range(size)
+    )
+    return out + np.asarray(params["bias"])
 
-    def conv(params, h):
-        size = params["kernel"].shape[0]
-        padded = np.pad(h, ((0, 0), (size // 2,) * 2, (size // 2,) * 2, (0, 0)))
-        out = sum(
-            padded[:, i : i + h.shape[1], j : j + h.shape[2]] @ np.asarray(params["kernel"][i, j])
-            for i in range(size)
-            for j in range(size)
-        )
-        return out + np.asarray(params["bias"])
 
-    def pool(h):
-        return (h[:, ::2, ::2] + h[:, 1::2, ::2] + h[:, ::2, 1::2] + h[:, 1::2, 1::2]) / 4
+def halved(h):
+    return (h[:, ::2, ::2] + h[:, 1::2, ::2] + h[:, ::2, 1::2] + h[:, 1::2, 1::2]) / 4
 
-    def relu(h):
-        return np.maximum(h, 0)
 
+def doubled(h):
+    return np.kron(h, np.ones((1, 2, 2, 1)))
+
+
+def relu(h):
+    return np.maximum(h, 0)
+
+
+def norm(params, statistics, h):
+    mean, var, scale, bias = map(np.asarray, (statistics["mean"], statistics["var"], params["scale"], params["bias"]))
+    return (h - mean) / np.sqrt(var + 1e-5) * scale + bias
+
+
+def test_critic_agrees_with_its_blocks_written_out(critic):
+    variables, score, x = critic
     params = variables["params"]
-    h = np.asarray(x, np.float64)
     first, down, last = params["FirstDownBlock_0"], params["DownBlock_0"], params["Dense_0"]
-    h = pool(conv(first["Conv_1"], relu(conv(first["Conv_0"], h)))) + conv(first["Conv_2"], pool(h))
-    h = pool(conv(down["Conv_1"], relu(conv(down["Conv_0"], relu(h))))) + pool(conv(down["Conv_2"], h))
+    h = np.asarray(x, np.float64)
+    h = halved(conv(first["Conv_1"], relu(conv(first["Conv_0"], h)))) + conv(first["Conv_2"], halved(h))
+    h = halved(conv(down["Conv_1"], relu(conv(down["Conv_0"], relu(h))))) + halved(conv(down["Conv_2"], h))
     for name in ("Block_0", "Block_1"):
         h = conv(params[name]["Conv_1"], relu(conv(params[name]["Conv_0"], relu(h)))) + h
-    expected = relu(h).mean((1, 2)) @ np.asarray(last["kernel"])[:, 0] + last["bias"][0]
-    np.testing.assert_allclose(ResNetCritic(4).apply(variables, x), expected, rtol=1e-3, atol=1e-4)
+    expected = relu(h).mean((1, 2)) @ np.asarray(last["kernel"])[:, 0] + np.asarray(last["bias"])[0]
+    np.testing.assert_allclose(score(variables, x), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_generator_agrees_with_its_blocks_written_out(random_variables):
+    module = ResNetGenerator((8, 8, 1), 4)
+    z = jax.random.normal(jax.random.key(0), (3, 5))
+    variables = random_variables(module, z, train=False)
+    params, statistics = variables["params"], variables["batch_stats"]
+    block, moments = params["UpBlock_0"], statistics["UpBlock_0"]
+    linear = params["Dense_0"]
+    h = (np.asarray(z, np.float64) @ np.asarray(linear["kernel"]) + np.asarray(linear["bias"])).reshape(3, 4, 4, 4)
+    inner = conv(block["Conv_0"], doubled(relu(norm(block["BatchNorm_0"], moments["BatchNorm_0"], h))))
+    inner = conv(block["Conv_1"], relu(norm(block["BatchNorm_1"], moments["BatchNorm_1"], inner)))
+    h = relu(norm(params["BatchNorm_0"], statistics["BatchNorm_0"], inner + conv(block["Conv_2"], doubled(h))))
+    images = jax.jit(functools.partial(module.apply, train=False))(variables, z)
+    np.testing.assert_allclose(images, np.tanh(conv(params["Conv_0"], h)), rtol=1e-3, atol=1e-4)
 
 
 def test_generator_statistics_move_in_training_only(random_variables):

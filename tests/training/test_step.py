@@ -285,7 +285,7 @@ def test_a_loss_that_is_not_one_value_per_example_is_named(shaped, shape):
     turns = (Turn(("a",)), Turn(("b",)))
     with (
         jax.numpy_rank_promotion("allow"),
-        pytest.raises(ValueError, match=f"^the loss of player 'b' has shape {shape}, not one value per example$"),
+        pytest.raises(ValueError, match=f"^the loss of player 'b' has shape {shape}, not one value per example"),
     ):
         after(moves("a", "b", nets={"a": 0.0, "b": 0.0}, losses=(linear("a", 1.0), loss), turns=turns), 1)
 

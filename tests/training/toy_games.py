@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.data import Identity, Resident, Split
-from gen_jax.training import Game, Program, State, init_state
+from gen_jax.training import Game, Program, init_state
 from gen_jax.training.sharding import make_mesh, replicated
 from gen_jax.training.step import train_step
 
@@ -67,10 +67,17 @@ def resident(game, x, batch_size, *, seed=0, mesh=None):
     return Resident(split, batch_size=batch_size, seed=seed, draws=game.draws, sharding=sharding)
 
 
-def play(game, x, *, steps, batch_size=None, state: State | None = None, seed=0):
-    """The state after so many more steps on points (size, 2), all of them in each batch unless told otherwise."""
-    mesh = make_mesh(jax.devices()[:1])
-    program = Program(game, resident(game, x, batch_size or len(x), seed=seed), mesh, seed, loop=True)
-    # A copy, because the program gives away what it is given.
-    state = jax.device_put(jax.tree.map(jnp.copy, start(game, seed) if state is None else state), replicated(mesh))
-    return program.advance(state, int(state.step), steps)[0]
+class Match:
+    """A game being played on points (size, 2), all of them in each batch unless told otherwise."""
+
+    def __init__(self, game, x, batch_size=None, seed=0):
+        mesh = make_mesh(jax.devices()[:1])
+        # Steps in a loop on the device: nothing here is a convolution, and dispatches cost more than the arithmetic.
+        self.program = Program(game, resident(game, x, batch_size or len(x), seed=seed), mesh, seed, loop=True)
+        self.state = jax.device_put(start(game, seed), replicated(mesh))
+
+    def play(self, steps):
+        """The state after so many more steps."""
+        state = jax.tree.map(jnp.copy, self.state)
+        self.state = self.program.advance(state, int(state.step), steps)[0]
+        return self.state

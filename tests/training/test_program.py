@@ -1,0 +1,190 @@
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toy_games import resident, scalar_nets, start, toy_game
+
+from gen_jax.data import Identity, Split, Streamed
+from gen_jax.training import Aux, Player, Program, Turn, digest
+from gen_jax.training import keys as key_paths
+from gen_jax.training.sharding import make_mesh, replicated, split_batch
+from gen_jax.training.state import leaves_by_name
+
+POINTS = np.random.default_rng(0).normal([2.0, -1.0], 0.5, (40, 2)).astype(np.float32)
+
+
+class MLP(nn.Module):
+    """Two layers, from and to points."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(nn.tanh(nn.Dense(8)(x)))
+
+
+def adversarial_game(lazy=False):
+    """A generator and a critic of small networks with repeats, averages and a carry; and lazy turns, if so asked."""
+    mlp = MLP()
+
+    def fake(params, batch, key):
+        return mlp.apply(params["generator"], jax.random.normal(key, batch["x"].shape))
+
+    def score(params, x):
+        return mlp.apply(params["critic"], x).sum(-1)
+
+    def critic(params, variables, batch, key, carry):
+        real, faked = score(params, batch["x"]), score(params, fake(params, batch, key))
+        return jax.nn.softplus(-real) + jax.nn.softplus(faked), Aux({"real": real})
+
+    def penalty(params, variables, batch, key, carry):
+        return (score(params, batch["x"]) * carry["scale"]) ** 2, Aux()
+
+    def generator(params, variables, batch, key, carry):
+        return jax.nn.softplus(-score(params, fake(params, batch, key))), Aux(outputs=batch["x"])
+
+    def remember(carry, metrics, outputs, key):
+        return {"scale": carry["scale"] * 0.5 + jax.nn.sigmoid(metrics["generator_loss"]), "last": outputs["generator"]}
+
+    def init(key, example):
+        nets = ("generator", "critic")
+        return {net: {"params": dict(mlp.init(key_paths.derive(key, net), example["x"]))} for net in nets}
+
+    players = {
+        "critic": Player(("critic",), critic, optax.adam(0.02)),
+        "generator": Player(("generator",), generator, optax.adam(0.02)),
+    }
+    turns = (Turn(("critic",), repeat=2), Turn(("generator",), fresh=False, carry_update=remember))
+    if lazy:
+        players["penalty"] = Player(("critic",), penalty, "critic")
+        lazy_turns = (Turn(("penalty",), every=2, fresh=False), Turn(("critic",), every=2))
+        turns = (turns[0], *lazy_turns, dataclasses.replace(turns[1], repeat=2))
+    carry = {"scale": 0.5, "last": np.zeros((8, 2), np.float32)}
+    averages = {"generator": optax.constant_schedule(0.9)}
+    return toy_game(init, players, turns, averages=averages, carry=carry)
+
+
+def first_state(game, mesh):
+    return jax.device_put(start(game), replicated(mesh))
+
+
+def run(game, source, mesh, steps, *, loop, stride=1):
+    """The state after so many steps, `stride` at most a dispatch, and the metrics of each dispatch's last step."""
+    program, state, step, history = Program(game, source, mesh, 0, loop=loop), first_state(game, mesh), 0, []
+    while step < steps:
+        state, step, metrics = program.advance(state, step, min(stride, steps - step))
+        history.append(metrics)
+    assert int(state.step) == step == steps
+    return state, history
+
+
+def assert_states_close(one, other, rtol=2e-5, atol=2e-6):
+    one, other = leaves_by_name(one), leaves_by_name(other)
+    assert one.keys() == other.keys()
+    for name, leaf in one.items():
+        np.testing.assert_allclose(leaf, other[name], rtol=rtol, atol=atol, err_msg=name)
+
+
+def test_one_device_and_eight_give_the_same_curves():
+    game, curves, states = adversarial_game(), [], []
+    for devices in (jax.devices()[:1], jax.devices()):
+        mesh = make_mesh(devices)
+        state, history = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 6, loop=False)
+        assert all(leaf.sharding.is_equivalent_to(replicated(mesh), leaf.ndim) for leaf in jax.tree.leaves(state))
+        states.append(jax.device_get(state))
+        curves.append([jax.device_get(metrics) for metrics in history])
+    jax.tree.map(lambda one, eight: np.testing.assert_allclose(one, eight, rtol=2e-5, atol=2e-6), *curves)
+    assert_states_close(*states)
+    losses = [metrics[0]["critic_loss"] for metrics in curves[0]]
+    assert len(set(map(float, losses))) == 6
+
+
+def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
+    game, mesh = adversarial_game(lazy=True), make_mesh(jax.devices()[:1])
+    python, one_by_one = run(game, resident(game, POINTS, 8), mesh, 6, loop=False)
+    device, three_by_three = run(game, resident(game, POINTS, 8), mesh, 6, loop=True, stride=3)
+    assert_states_close(python, device)
+    # Of several steps in one dispatch the metrics of the last are given. Lazy turns are due in the sixth.
+    assert (len(one_by_one), len(three_by_three)) == (6, 2)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=2e-5), one_by_one[-1], three_by_three[-1]
+    )
+
+
+def linear_game(look=lambda x: None):
+    """One weight, moved by the mean of the points' first dimension; what is quickest to compile."""
+
+    def loss(params, variables, batch, key, carry):
+        look(batch["x"])
+        return params["a"]["w"] * batch["x"][:, 0], Aux()
+
+    players = {"a": Player(("a",), loss, optax.sgd(0.5, momentum=0.9))}
+    averages = {"a": optax.constant_schedule(0.9)}
+    return toy_game(scalar_nets(a=1.0), players, (Turn(("a",)),), averages=averages)
+
+
+def test_each_device_computes_the_loss_of_its_share_of_the_batch():
+    seen, mesh = [], make_mesh()
+    game = linear_game(look=lambda x: jax.debug.inspect_array_sharding(x, callback=seen.append))
+    Program(game, resident(game, POINTS, 16, mesh=mesh), mesh, 0).advance(first_state(game, mesh), 0, 1)
+    assert {sharding.shard_shape((16, 2)) for sharding in seen} == {(2, 2)}
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"])
+def test_a_state_that_was_advanced_is_gone(loop):
+    game, mesh = linear_game(), make_mesh(jax.devices()[:1])
+    state, program = first_state(game, mesh), Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
+    program.advance(state, 0, 1)
+    assert {name for name, leaf in leaves_by_name(state).items() if not leaf.is_deleted()} == set()
+    with pytest.raises(RuntimeError, match="deleted"):
+        np.asarray(state.params["a"]["w"])
+    with pytest.raises((RuntimeError, ValueError), match=r"deleted|donated"):
+        program.advance(state, 0, 1)
+
+
+@pytest.mark.parametrize(("loop", "devices"), [(False, 8), (True, 1)], ids=["unrolled", "looped"])
+def test_a_stream_and_arrays_on_the_device_give_identical_states(loop, devices):
+    game, mesh = adversarial_game(), make_mesh(jax.devices()[:devices])
+    in_memory, _ = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 6, loop=loop, stride=3)
+    split = Split(len(POINTS), read=lambda index: {"x": POINTS[index]})
+    stream = Streamed(split, batch_size=8, seed=0, draws=game.draws, sharding=split_batch(mesh, 1), threads=2)
+    try:
+        streamed, history = run(game, stream, mesh, 6, loop=loop, stride=3)
+    finally:
+        stream.close()
+    # However many steps are asked for, a stream has one at a time.
+    assert len(history) == 6
+    assert digest(streamed) == digest(in_memory)
+
+
+def test_a_transform_has_a_key_of_its_own_for_each_batch():
+    @dataclasses.dataclass(frozen=True)
+    class Noisy(Identity):
+        def train(self, x, key):
+            return jax.random.normal(key, x.shape)
+
+    def look(params, variables, batch, key, carry):
+        return batch["x"][:, 0] * params["a"]["w"], Aux(outputs=batch["x"])
+
+    def remember(carry, metrics, outputs, key):
+        return jnp.roll(carry, -1, axis=0).at[-1].set(outputs["a"])
+
+    turns = (Turn(("a",), repeat=2, carry_update=remember), Turn(("a",), fresh=False, carry_update=remember))
+    players = {"a": Player(("a",), look, optax.sgd(0.1))}
+    game = toy_game(scalar_nets(a=1.0), players, turns, transform=Noisy(), carry=np.zeros((6, 8, 2), np.float32))
+    mesh = make_mesh(jax.devices()[:1])
+    state, _ = run(game, resident(game, POINTS, 8), mesh, 2, loop=False)
+    numbers = [(0, 0), (0, 1), (0, 1), (1, 0), (1, 1), (1, 1)]
+    for seen, (step, number) in zip(state.carry, numbers, strict=True):
+        key = key_paths.derive(jax.random.key(0), "transform", step, number)
+        np.testing.assert_array_equal(seen, jax.random.normal(key, (8, 2)))
+
+
+@pytest.mark.parametrize(("loop", "steps"), [(False, 1), (True, 5), (None, 1)])
+def test_a_program_loops_only_when_told_to_on_a_cpu(loop, steps):
+    game, mesh = linear_game(), make_mesh(jax.devices()[:1])
+    program = Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
+    state, step, _ = program.advance(first_state(game, mesh), 0, 5)
+    assert int(state.step) == step == steps
