@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
     build,
     {
         "default": GANConfig(
-            data="ring8", steps=25_000, batch_size=256, log_every=1_000, eval_every=5_000, save_every=5_000
+            data="ring8", steps=10_000, batch_size=256, log_every=1_000, eval_every=2_500, save_every=2_500
         ),
         "tiny": GANConfig(
             data="ring8",

@@ -1,5 +1,6 @@
 """gen_jax: deep generative models as games of pure functions in JAX."""
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(run_dir: str, step: int | None = None) -> "Run":
+def load(run_dir: str | os.PathLike[str], step: int | None = None) -> "Run":
     """A trained run, ready to sample: `gen_jax.load("runs/vae-digits").sample(16)`.
 
     Args:

@@ -66,8 +66,8 @@ class Config:
     """Leave out images of a folder that cannot be read, instead of stopping."""
     run_dir: Annotated[str | None, Free] = None
     """Where everything of the run goes (default: runs/EXPERIMENT-DATA). The same command continues it."""
-    preset: Annotated[Literal["default", "tiny", "paper"], Free] = "default"
-    """Where the other options start from: default (minutes on a laptop), tiny (seconds), paper (as published)."""
+    preset: Annotated[str, Free] = "default"
+    """Where the other options start from: default (minutes on a laptop), tiny (seconds), paper (as published), …"""
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0
     """All randomness follows from it."""
     steps: Annotated[int, Within(1, 2**31 - 1), Free] = 1000

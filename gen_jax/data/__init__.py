@@ -4,7 +4,7 @@ from gen_jax.data.batches import BatchSource, Resident, Streamed, evaluation_bat
 from gen_jax.data.dataset import Dataset, Mixture, Split
 from gen_jax.data.load import load_dataset
 from gen_jax.data.shuffle import batch_indices, permuted
-from gen_jax.data.transforms import Binarized, Dequantized, Identity, Signed, Transform, Unit
+from gen_jax.data.transforms import Binarized, Dequantized, Identity, Scaled, Signed, Transform, Unit
 
 __all__ = [
     "BatchSource",
@@ -14,6 +14,7 @@ __all__ = [
     "Identity",
     "Mixture",
     "Resident",
+    "Scaled",
     "Signed",
     "Split",
     "Streamed",

@@ -135,6 +135,29 @@ class Dequantized:
 
 
 @dataclasses.dataclass(frozen=True)
+class Scaled:
+    """Points of the plane divided by a scale, so that networks see coordinates of order 1.
+
+    Attributes:
+        scale: a positive number, in the unit of the points.
+    """
+
+    scale: float
+
+    def train(self, x: Float32[Array, "batch 2"], key: PRNGKey) -> Float32[Array, "batch 2"]:
+        """The points in units of the scale; the key is not used."""
+        return x / self.scale
+
+    def evaluate(self, x: Float32[Array, "batch 2"], key: PRNGKey) -> Float32[Array, "batch 2"]:
+        """The points in units of the scale; the key is not used."""
+        return x / self.scale
+
+    def restore(self, x: Restored) -> Restored:
+        """The points in their own unit."""
+        return x * self.scale
+
+
+@dataclasses.dataclass(frozen=True)
 class Identity:
     """Points of the plane as they are."""
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.losses import AdversarialLoss
+from gen_jax.methods.averages import warmed_up_decay
 from gen_jax.methods.forward import forward, init
 from gen_jax.training import keys
 from gen_jax.training.game import (
@@ -57,6 +58,7 @@ def gan(
     penalty: Penalty | None = None,
     project: Callable[[Any], Any] = unchanged,
     measure: Callable[[Array, Array], dict[str, Array]] = mean_logits,
+    average_decay: float = 0.0,
 ) -> Game:
     """A two-player game: discriminator steps on fresh batches, then one of the generator.
 
@@ -75,6 +77,7 @@ def gan(
       discriminator_steps: how often the discriminator moves before the generator does (n_critic).
       penalty: added to the discriminator's loss.
       project: applied to the discriminator's parameters after each of its steps.
+      average_decay: of an exponential average of the generator's weights, which samples; 0 for none.
       measure: (real_logits, fake_logits) -> further metrics of the discriminator, each (batch,).
     """
 
@@ -142,4 +145,5 @@ def gan(
         transform=transform,
         sample=lambda params, variables, key, n: generate(params, variables, n, key, train=False)[0],
         evaluate=evaluate,
+        averages={"generator": warmed_up_decay(average_decay)} if average_decay else {},
     )

@@ -53,7 +53,9 @@ class Checkpoints:
         if step == self.latest():
             return
         args = self._ocp.args
-        self._manager.save(step, args=args.Composite(state=args.StandardSave(state), metadata=args.JsonSave(metadata)))
+        # A dictionary, because Orbax puts values of its own where a state has an empty one.
+        items = args.Composite(state=args.StandardSave(vars(state)), metadata=args.JsonSave(metadata))
+        self._manager.save(step, args=items)
 
     def restore(self, step: int, like: State) -> State:
         """The state saved at `step`.
@@ -70,7 +72,8 @@ class Checkpoints:
         if mismatch:
             raise ConfigError(f"the checkpoint of step {step} in {self._directory} does not fit: {'; '.join(mismatch)}")
         abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
-        return self._manager.restore(step, args=args.Composite(state=args.StandardRestore(abstract)))["state"]
+        items = args.Composite(state=args.StandardRestore(vars(abstract)))
+        return State(**self._manager.restore(step, args=items)["state"])
 
     def wait(self) -> None:
         """Until all that was saved is on disk. Raises what went wrong in the background."""

@@ -73,7 +73,8 @@ class Reporter:
         rate = self.examples_per_step / per_step
         left = duration(per_step * (self.steps - step))
         if self.console.is_terminal:
-            description = f"{line(metrics, most=1)}  {rate:,.0f} examples/s  {left} left"
+            # What a narrow terminal cuts off is at the end.
+            description = f"{line(metrics, most=1)}  {left} left  {rate:,.0f} examples/s"
             self._bar.update(self._task, completed=step, description=description)
         else:
             self.say(f"step {step}/{self.steps}  {line(metrics)}  {rate:,.0f} examples/s  {left} left")

@@ -14,7 +14,10 @@ from gen_jax.training.game import Batch, Game, PyTree
 
 @flax.struct.dataclass
 class State:
-    """The state of a game; also of its shapes or shardings, one at the place of each array.
+    """The state of a game.
+
+    Fields take any tree, because JAX and Orbax also build states of shapes, of shardings or of options for saving,
+    where even an empty dict may be one of those.
 
     Attributes:
       step: int32 scalar, the number of completed steps. The position in the data and every random key follow from it.
@@ -26,11 +29,11 @@ class State:
     """
 
     step: Any
-    params: dict[str, PyTree]
-    variables: dict[str, dict[str, PyTree]]
-    opt_state: dict[str, PyTree]
-    averages: dict[str, PyTree]
-    carry: Any
+    params: PyTree
+    variables: PyTree
+    opt_state: PyTree
+    averages: PyTree
+    carry: PyTree
 
     @property
     def sampling_params(self) -> dict[str, PyTree]:

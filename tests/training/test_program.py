@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -87,18 +88,21 @@ def assert_states_close(one, other, rtol=2e-5, atol=2e-6):
         np.testing.assert_allclose(leaf, other[name], rtol=rtol, atol=atol, err_msg=name)
 
 
+@functools.cache
+def run_on_devices(count):
+    """Six steps on so many devices: the state and the metrics of each step, on the host, and how the state lay."""
+    game, mesh = adversarial_game(), make_mesh(jax.devices()[:count])
+    state, history = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 6, loop=False)
+    whole = [leaf.sharding.is_equivalent_to(replicated(mesh), leaf.ndim) for leaf in jax.tree.leaves(state)]
+    return *jax.device_get((state, history)), whole
+
+
 def test_one_device_and_eight_give_the_same_curves():
-    game, curves, states = adversarial_game(), [], []
-    for devices in (jax.devices()[:1], jax.devices()):
-        mesh = make_mesh(devices)
-        state, history = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 6, loop=False)
-        assert all(leaf.sharding.is_equivalent_to(replicated(mesh), leaf.ndim) for leaf in jax.tree.leaves(state))
-        states.append(jax.device_get(state))
-        curves.append([jax.device_get(metrics) for metrics in history])
-    jax.tree.map(lambda one, eight: np.testing.assert_allclose(one, eight, rtol=2e-5, atol=2e-6), *curves)
-    assert_states_close(*states)
-    losses = [metrics[0]["critic_loss"] for metrics in curves[0]]
-    assert len(set(map(float, losses))) == 6
+    (one, one_curve, _), (eight, eight_curve, whole) = run_on_devices(1), run_on_devices(8)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-6), one_curve, eight_curve)
+    assert_states_close(one, eight)
+    assert all(whole)
+    assert len({float(metrics[0]["critic_loss"]) for metrics in one_curve}) == 6
 
 
 def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
@@ -122,7 +126,7 @@ def linear_game(look=lambda x: None):
 
     players = {"a": Player(("a",), loss, optax.sgd(0.5, momentum=0.9))}
     averages = {"a": optax.constant_schedule(0.9)}
-    return toy_game(scalar_nets(a=1.0), players, (Turn(("a",)),), averages=averages)
+    return toy_game(scalar_nets(a=1.0), players, (Turn(("a",), repeat=2),), averages=averages)
 
 
 def test_each_device_computes_the_loss_of_its_share_of_the_batch():
@@ -144,18 +148,25 @@ def test_a_state_that_was_advanced_is_gone(loop):
         program.advance(state, 0, 1)
 
 
-@pytest.mark.parametrize(("loop", "devices"), [(False, 8), (True, 1)], ids=["unrolled", "looped"])
-def test_a_stream_and_arrays_on_the_device_give_identical_states(loop, devices):
-    game, mesh = adversarial_game(), make_mesh(jax.devices()[:devices])
-    in_memory, _ = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 6, loop=loop, stride=3)
+def run_streamed(game, mesh, steps, **options):
     split = Split(len(POINTS), read=lambda index: {"x": POINTS[index]})
     stream = Streamed(split, batch_size=8, seed=0, draws=game.draws, sharding=split_batch(mesh, 1), threads=2)
     try:
-        streamed, history = run(game, stream, mesh, 6, loop=loop, stride=3)
+        return run(game, stream, mesh, steps, **options)
     finally:
         stream.close()
-    # However many steps are asked for, a stream has one at a time.
-    assert len(history) == 6
+
+
+def test_a_stream_and_arrays_on_the_device_give_identical_states():
+    streamed, _ = run_streamed(adversarial_game(), make_mesh(), 6, loop=False)
+    assert digest(streamed) == digest(run_on_devices(8)[0])
+
+
+def test_a_stream_hands_a_loop_on_the_device_one_step_at_a_time():
+    game, mesh = linear_game(), make_mesh()
+    in_memory, at_once = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 6, loop=True, stride=3)
+    streamed, one_by_one = run_streamed(game, mesh, 6, loop=True, stride=3)
+    assert (len(at_once), len(one_by_one)) == (2, 6)
     assert digest(streamed) == digest(in_memory)
 
 

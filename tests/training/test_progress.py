@@ -48,14 +48,14 @@ def test_numbers_have_four_digits_unless_they_are_whole(value, text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0:00"),
+        (0.0, "0:00"),
         (6.6, "0:07"),
         (59.6, "1:00"),
-        (750, "12:30"),
+        (750.0, "12:30"),
         (3599.4, "59:59"),
         (3599.6, "1:00:00"),
-        (7500, "2:05:00"),
-        (360000, "100:00:00"),
+        (7500.0, "2:05:00"),
+        (360000.0, "100:00:00"),
     ],
 )
 def test_durations_are_rounded_before_they_are_split(seconds, text):
@@ -101,20 +101,39 @@ def test_what_is_not_training_is_not_timed(clock):
     assert reporter.trained(41, {}) == pytest.approx(20 * 10 / 4.0)
 
 
-@pytest.mark.parametrize("metric", ["loss", "discriminator_loss"])
-@pytest.mark.parametrize(("step", "steps"), [(100, 5000), (99_000, 100_000), (300_000, 1_000_000)])
-def test_the_bar_on_a_terminal_of_80_columns_is_one_line_that_shows_everything(clock, metric, step, steps):
+def bar(clock, metric, step, steps, seconds):
+    """The lines of the bar on a terminal of 80 columns, after so many steps of so many seconds."""
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, legacy_windows=False)
     reporter = Reporter(console, 0, steps, 64)
     reporter.start_clock(0)
-    clock.now += step * 0.005
+    clock.now += step * seconds
     reporter.trained(step, {metric: 0.123456, "other": 1.0, "third": 2.0})
-    (text,) = rendered(console, reporter)
-    assert f"step {step}/{steps}" in text
-    assert f"{100 * step // steps}%" in text
-    assert f"{metric} 0.1235" in text
-    assert "12,800 examples/s" in text
-    assert f"{duration((steps - step) * 0.005)} left" in text
+    return rendered(console, reporter)
+
+
+@pytest.mark.parametrize(
+    ("metric", "step", "steps", "seconds", "shown"),
+    [
+        ("loss", 100, 5000, 0.002, "loss 0.1235  0:10 left  32,000 examples/s"),
+        ("loss", 300_000, 1_000_000, 0.05, "loss 0.1235  9:43:20 left  1,280 examples/s"),
+        ("discriminator_loss", 100, 5000, 0.05, "discriminator_loss 0.1235  4:05 left  1,280 examples/s"),
+        # Where there is no room for all, the end is what is cut.
+        ("discriminator_loss", 50_000, 100_000, 0.05, "discriminator_loss 0.1235  41:40 left  1,280 exam"),
+    ],
+)
+def test_the_bar_shows_what_matters_on_a_terminal_of_80_columns(clock, metric, step, steps, seconds, shown):
+    (text,) = bar(clock, metric, step, steps, seconds)
+    assert text.startswith(f"step {step}/{steps} ")
+    assert f" {100 * step // steps}% {shown}" in text
+
+
+@pytest.mark.parametrize(
+    "metric", ["loss", "discriminator_loss", "a_name_that_is_longer_than_" + 3 * "anything_" + "loss"]
+)
+@pytest.mark.parametrize("steps", [10, 100_000, 10**9])
+def test_the_bar_is_one_line_whatever_it_says(clock, metric, steps):
+    (text,) = bar(clock, metric, steps // 2, steps, 1e-4)
+    assert len(text) <= 80
 
 
 def rendered(console, reporter):
@@ -136,6 +155,7 @@ def test_the_bar_is_gone_in_the_end_and_lines_stay(clock):
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     with Reporter(console, 0, 10, 64) as reporter:
         reporter.say("a line")
+        clock.now += 1.0
         reporter.trained(5, {"loss": 1.0})
     written = console.file.getvalue()
     assert "a line\n" in written
