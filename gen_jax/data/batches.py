@@ -26,6 +26,9 @@ Counter = Int[Array, ""] | int
 class BatchSource(Protocol):
     """Gives raw batches: "x" uint8 (B, H, W, C) or float32 (B, 2), "index" int32 (B,), perhaps "label" int32 (B,)."""
 
+    same_feed: bool
+    """Whether one feed serves every step, so that many steps can be one dispatch."""
+
     def feed(self, step: int) -> Feed:
         """What the loop hands to the jitted step number `step` as an argument. Called once a step, in order."""
         ...
@@ -41,6 +44,8 @@ class BatchSource(Protocol):
 
 class Resident:
     """The whole split lives on the device, and batches are gathered there."""
+
+    same_feed = True
 
     def __init__(
         self, split: Split, *, batch_size: int, seed: int, draws: int, sharding: jax.sharding.Sharding | None = None
@@ -76,6 +81,8 @@ class Resident:
 
 class Streamed:
     """Batches are read and decoded in threads ahead of their use, and put on the device as they are ready."""
+
+    same_feed = False
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from gen_jax.data.batches import BatchSource, Resident
+from gen_jax.data.batches import BatchSource
 from gen_jax.training import keys
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.sharding import replicated, split_batch
@@ -53,7 +53,7 @@ class Program:
         feed = self.source.feed(step)
         if self.loop:
             # Only arrays on the device feed many steps; a stream hands over one step at a time.
-            steps = steps if isinstance(self.source, Resident) else 1
+            steps = steps if self.source.same_feed else 1
             state, metrics = self._many_steps(state, feed, self.root, jnp.int32(steps))
             return state, step + steps, metrics
         state, metrics = self._one_step(state, feed, self.root, due=self.game.due(step), unroll=True)
