@@ -36,9 +36,9 @@ class DDPMConfig(Config):
     """Steps of the diffusion (T)."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How the noise grows: as in DDPM, or as in Nichol & Dhariwal (arXiv 2102.09672)."""
-    channels: Count = 32
+    channels: Count = 16
     """Channels of the U-Net at full resolution."""
-    multipliers: Widths = (1, 2, 2)
+    multipliers: Widths = (1, 2)
     """Channels of each level of the U-Net as a multiple; the image is halved between levels."""
     blocks: Count = 1
     """Residual blocks a level."""
@@ -85,11 +85,12 @@ EXPERIMENT = Experiment(
     {
         "default": DDPMConfig(
             steps=5_000,
+            batch_size=64,
             diffusion_steps=250,
             schedule="cosine",
             learning_rate=1e-3,
             log_every=250,
-            eval_every=1_000,
+            eval_every=2_500,
             save_every=1_000,
         ),
         "tiny": DDPMConfig(
