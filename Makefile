@@ -9,7 +9,7 @@ run: install
 	$(BIN)/python -m experiments.ddpm
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 install: .venv/installed
 

@@ -223,6 +223,9 @@ class Run:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2); the same for the same seed."""
         if n < 1:
             raise ConfigError(f"n is {n}; accepted: a number of at least 1")
+        # JAX would take any other modulo 2^32 without a word.
+        if not 0 <= seed < 2**32:
+            raise ConfigError(f"seed is {seed}; accepted: a number from 0 to {2**32 - 1}")
         return self._sampler(self.state, keys.derive(jax.random.key(seed), "sample"), n, **condition)
 
     def evaluate(self, data_dir: str | None = None) -> dict[str, float]:

@@ -73,7 +73,9 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"--run-dir {self.path} is a file, not a directory")
-        if self.path.exists() and any(self.path.iterdir()) and not self.config.exists():
+        # A kill while config.json was written leaves its temporary file, which is the run's own.
+        foreign = self.path.exists() and any(path.suffix != ".tmp" for path in self.path.iterdir())
+        if foreign and not self.config.exists():
             raise ConfigError(f"--run-dir {self.path} is not a run directory: it holds files but no config.json")
         if "://" not in str(self.path):
             nearest = next(path for path in (self.path, *self.path.parents) if path.exists())

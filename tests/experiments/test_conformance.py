@@ -24,6 +24,7 @@ from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
 from gen_jax.run import initial_state, train_run
 from gen_jax.training import digest
+from gen_jax.training.sharding import make_mesh, replicated
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(experiments.__path__))
 PRESETS = ("default", "tiny", "paper")
@@ -226,7 +227,7 @@ def test_picture_shows_the_samples_asked_for(trained):
     with Image.open(io.BytesIO(last_picture(trained.directory))) as picture:
         size = picture.size
     shape = SHAPES[trained.config.data]
-    if len(shape) == 2 or len(shape) == 1:
+    if len(shape) == 1:
         assert size == (512, 512)
     else:
         columns = math.ceil(math.sqrt(trained.config.grid_samples))
@@ -269,8 +270,9 @@ def test_continued_run_ends_where_the_unbroken_one_does(trained):
     assert last_picture(trained.directory) == last_picture(trained.broken)
 
 
-def test_another_seed_ends_elsewhere(trained):
-    directory = trained.directory.with_name("seed")
-    seed = trained.config.seed + 1
-    say(trained.experiment, dataclasses.replace(trained.config, run_dir=str(directory), seed=seed, eval_every=0))
-    assert gen_jax.load(directory).digest() != gen_jax.load(trained.directory).digest()
+def test_another_seed_starts_elsewhere(trained):
+    # A whole run of another seed would compile the step again; tests/test_run.py has one.
+    run = gen_jax.load(trained.directory)
+    start = jax.jit(functools.partial(initial_state, run.game, run.info), out_shardings=replicated(make_mesh()))
+    first, again, other = (digest(start(jax.random.key(seed))) for seed in (0, 0, 1))
+    assert first == again != other

@@ -216,6 +216,16 @@ def test_evaluation_and_samples_use_running_statistics():
     np.testing.assert_allclose(logits["fake_logits"], latents(KEY, 5)[:, 0] - 4, rtol=1e-4)
 
 
+def test_average_is_of_the_generator_alone_and_only_where_asked_for():
+    game = game_of(Shift(0.5), Linear(1.0), wasserstein, average_decay=0.9)
+    before, state, _ = one_step(game)
+    assert set(state.averages) == {"generator"}
+    # The decay of the first step is 1 / 10.
+    expected = 0.1 * before.params["generator"]["shift"] + 0.9 * state.params["generator"]["shift"]
+    np.testing.assert_allclose(state.averages["generator"]["shift"], expected, rtol=1e-6)
+    assert game_of(Shift(), Linear(1.0), wasserstein).averages == {}
+
+
 def test_priors_are_standard_normal_and_uniform():
     normal, uniform = (np.asarray(prior(KEY, 5_000, 2)) for prior in (normal_prior, uniform_prior))
     assert normal.shape == uniform.shape == (5_000, 2)

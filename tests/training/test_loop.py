@@ -1,82 +1,21 @@
 import dataclasses
-import functools
-import io
 import itertools
-import json
 import math
 import re
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from rich.console import Console
-from toy_games import resident, scalar_nets, start, toy_game
+from toy_games import start
+from toy_runs import POINTS, fit_a_point, jsonl, program_of, train_in
 
-from gen_jax.data import Split, batch_indices, evaluation_batches
+from gen_jax.data import batch_indices
 from gen_jax.errors import NonFiniteError
-from gen_jax.training import Aux, Player, Program, Turn, digest
+from gen_jax.training import Aux, Turn
 from gen_jax.training.checkpoints import Checkpoints
-from gen_jax.training.evaluation import Evaluator
-from gen_jax.training.loop import Cadence, check_finite, due_metrics, non_finite_leaves, train
-from gen_jax.training.metrics_log import MetricsLog
-from gen_jax.training.progress import Reporter
-from gen_jax.training.sharding import make_mesh, replicated
-
-POINTS = np.random.default_rng(0).normal([1.0, -2.0], 1.0, (24, 2)).astype(np.float32)
-
-
-class Killed(Exception):
-    """The run is cut off here."""
-
-
-def fit_a_point(where=lambda x, step: x):
-    """One player pulls a point to the data; `where` may spoil what it sees of them, by the count of its turns."""
-
-    def loss(params, variables, batch, key, carry):
-        return ((params["a"]["w"][None] - where(batch["x"], carry)) ** 2).sum(-1), Aux({"first": params["a"]["w"][0]})
-
-    turn = Turn(("a",), carry_update=lambda carry, metrics, outputs, key: carry + 1)
-    return toy_game(
-        scalar_nets(a=np.zeros(2, np.float32)), {"a": Player(("a",), loss, optax.sgd(0.1))}, (turn,), carry=1
-    )
-
-
-def program_of(game, loop=False):
-    mesh = make_mesh(jax.devices()[:1])
-    return Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
-
-
-def train_in(directory, program, cadence, *, evaluate=lambda step, state: {"nll": float(step)}, events=None):
-    """Trains in a directory as the command does, continuing what is there. Appends (what, step) to `events`."""
-    happened = (lambda *event: None) if events is None else (lambda *event: events.append(event))
-
-    class Log(MetricsLog):
-        def write(self, step, split, *metrics):
-            happened(split, step)
-            super().write(step, split, *metrics)
-
-    class Saver(Checkpoints):
-        def save(self, step, state, metadata):
-            assert int(state.step) == step == metadata["step"]
-            happened("save", step)
-            super().save(step, state, metadata)
-
-    checkpoints = Saver(directory / "checkpoints", keep=2)
-    begin = checkpoints.latest()
-    state = jax.device_put(start(program.game), replicated(program.mesh))
-    if begin is not None:
-        state = checkpoints.restore(begin, state)
-    log = Log(directory, begin or 0)
-    try:
-        with Reporter(Console(file=io.StringIO()), begin or 0, cadence.steps, 8) as reporter:
-            options = {"checkpoints": checkpoints, "log": log, "reporter": reporter}
-            return train(program, state, cadence, **options, evaluate=evaluate)
-    finally:
-        log.close()
-        checkpoints.close()
+from gen_jax.training.loop import Cadence, check_finite, due_metrics, non_finite_leaves
 
 
 @pytest.mark.parametrize("periods", list(itertools.product((0, 1, 3), (0, 2, 6), (0, 5, 12))))
@@ -123,10 +62,6 @@ def test_logged_metrics_are_those_of_their_step(tmp_path):
     )
 
 
-def jsonl(directory):
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_metrics_of_turns_that_were_not_taken_are_not_logged():
     game = dataclasses.replace(fit_a_point(), turns=(Turn(("a",)), Turn(("a",), every=3)))
     metrics = ({"loss": jnp.float32(1)}, {"penalty": jnp.float32(2)})
@@ -136,15 +71,6 @@ def test_metrics_of_turns_that_were_not_taken_are_not_logged():
         {"loss": 1, "penalty": 2},
         {"loss": 1},
     ]
-
-
-def test_a_finished_run_is_left_as_it_is(tmp_path):
-    state = train_in(tmp_path, program_of(fit_a_point()), Cadence(4, 1, 0, 0))
-    before, events = (tmp_path / "metrics.jsonl").read_bytes(), []
-    again = train_in(tmp_path, program_of(fit_a_point()), Cadence(4, 1, 0, 0), events=events)
-    assert events == []
-    assert digest(again) == digest(state)
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"])
@@ -165,10 +91,11 @@ def test_a_loss_that_stops_being_finite_ends_the_run(tmp_path, spoilt_at, messag
         train_in(tmp_path, program_of(game, loop), Cadence(20, 2, 0, 4), events=events)
     assert [step for what, step in events if what == "save"] == saved
     assert Checkpoints(tmp_path / "checkpoints").steps() == saved
-    # What went wrong is on record, as null.
-    last = jsonl(tmp_path)[-1]
-    assert last["loss"] is None
-    assert last["step"] == spoilt_at + spoilt_at % 2
+    # What went wrong was on record by then, as null.
+    what, lines = events[-1]
+    assert what == "stopped"
+    assert [line["loss"] is None for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert lines[-1]["step"] == spoilt_at + spoilt_at % 2
 
 
 def test_a_parameter_that_is_not_finite_is_not_saved_though_nothing_was_logged(tmp_path):
@@ -211,89 +138,3 @@ def test_finite_metrics_pass_and_others_are_named(value):
         NonFiniteError, match=r"^kl, nll stopped being finite at or before step 3; there is no checkpoint"
     ):
         check_finite({"loss": 1.0, "kl": value, "nll": value}, 3, None)
-
-
-def noisy_game():
-    """Everything that a state may hold: BatchNorm, moments, an average, a carry, repeats, a lazy turn, noise."""
-    norm = nn.BatchNorm(use_running_average=False, momentum=0.9)
-
-    def normed(params, variables, x):
-        return norm.apply({"params": params["norm"], **variables["norm"]}, x, mutable=["batch_stats"])
-
-    def loss(params, variables, batch, key, carry):
-        x, updated = normed(params, variables, batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape))
-        error = ((x * params["scale"]["w"][None] - carry[None]) ** 2).sum(-1)
-        return error, Aux({"x": x[:, 0]}, {"norm": updated})
-
-    def decay(params, variables, batch, key, carry):
-        return jnp.full(len(batch["x"]), (params["scale"]["w"] ** 2).sum()), Aux()
-
-    def update(carry, metrics, outputs, key):
-        return 0.5 * carry + 0.1 * metrics["player_loss"] + 0.01 * jax.random.normal(key, (2,))
-
-    def evaluate(params, variables, batch, key):
-        x = batch["x"] * variables["norm"]["batch_stats"]["mean"][None] + jax.random.normal(key, batch["x"].shape)
-        return {"error": (x * params["scale"]["w"][None]).sum(-1)}
-
-    def init(key, example):
-        return {"norm": norm.init(key, example["x"]), "scale": {"params": {"w": jax.random.normal(key, (2,))}}}
-
-    players = {
-        "player": Player(("norm", "scale"), loss, optax.adam(optax.linear_schedule(0.1, 0.01, 10))),
-        "decay": Player(("scale",), decay, optax.adam(0.01)),
-    }
-    turns = (Turn(("player",), repeat=2, carry_update=update), Turn(("decay",), every=3, fresh=False))
-    averages = {"scale": lambda step: jnp.minimum(0.9, (1 + step) / (10 + step))}
-    return toy_game(init, players, turns, averages=averages, carry=np.zeros(2, np.float32), evaluate=evaluate)
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["unrolled", "looped"])
-def unbroken(request, tmp_path_factory):
-    """(program, evaluation, digest, metrics.jsonl) of a run of ten steps that nothing interrupts."""
-    program = program_of(noisy_game(), loop=request.param)
-    held_out = functools.partial(evaluation_batches, Split(24, arrays={"x": POINTS}), 8)
-    evaluator = Evaluator(program.game, held_out, program.mesh, 0)
-
-    def evaluate(step, state):
-        return evaluator(state)
-
-    directory = tmp_path_factory.mktemp("unbroken")
-    state = train_in(directory, program, Cadence(10, 1, 3, 5), evaluate=evaluate)
-    return program, evaluate, digest(state), (directory / "metrics.jsonl").read_text()
-
-
-@pytest.mark.parametrize(("killed_at", "continues_after"), [(3, None), (6, 5), (9, 5)])
-def test_a_run_that_was_cut_off_and_continued_is_the_unbroken_run_to_the_bit(
-    tmp_path, unbroken, killed_at, continues_after
-):
-    program, evaluate, expected, log = unbroken
-
-    def cut_off(step, state):
-        if step == killed_at:
-            raise Killed
-        return evaluate(step, state)
-
-    with pytest.raises(Killed):
-        train_in(tmp_path, program, Cadence(10, 1, 3, 5), evaluate=cut_off)
-    assert Checkpoints(tmp_path / "checkpoints").latest() == continues_after
-    continued = train_in(tmp_path, program, Cadence(10, 1, 3, 5), evaluate=evaluate)
-    assert digest(continued) == expected
-    assert (tmp_path / "metrics.jsonl").read_text() == log
-
-
-def test_a_run_that_ended_and_is_given_more_steps_is_one_that_had_them_from_the_start(tmp_path, unbroken):
-    program, evaluate, expected, log = unbroken
-    # Six steps end with a log, an evaluation and a checkpoint, of which only the checkpoint was not due anyway.
-    train_in(tmp_path, program, Cadence(6, 1, 3, 5), evaluate=evaluate)
-    extended = train_in(tmp_path, program, Cadence(10, 1, 3, 5), evaluate=evaluate)
-    assert digest(extended) == expected
-    assert (tmp_path / "metrics.jsonl").read_text() == log
-
-
-def test_the_unbroken_run_has_something_to_get_wrong(unbroken):
-    lines = [json.loads(line) for line in unbroken[-1].splitlines()]
-    assert [line["step"] for line in lines if line["split"] == "train"] == list(range(1, 11))
-    assert [line["step"] for line in lines if line["split"] == "eval"] == [3, 6, 9, 10]
-    assert len({line["error"] for line in lines if line["split"] == "eval"}) == 4
-    assert len({line["player_loss"] for line in lines if line["split"] == "train"}) == 10
-    assert ["decay_loss" in line for line in lines if line["split"] == "train"] == [n % 3 == 0 for n in range(1, 11)]

@@ -26,8 +26,8 @@ class MLP(nn.Module):
         return nn.Dense(2)(nn.tanh(nn.Dense(8)(x)))
 
 
-def adversarial_game(lazy=False):
-    """A generator and a critic of small networks with repeats, averages and a carry; and lazy turns, if so asked."""
+def adversarial_game():
+    """A generator and a critic of small networks with repeats, an average and a carry."""
     mlp = MLP()
 
     def fake(params, batch, key):
@@ -39,9 +39,6 @@ def adversarial_game(lazy=False):
     def critic(params, variables, batch, key, carry):
         real, faked = score(params, batch["x"]), score(params, fake(params, batch, key))
         return jax.nn.softplus(-real) + jax.nn.softplus(faked), Aux({"real": real})
-
-    def penalty(params, variables, batch, key, carry):
-        return (score(params, batch["x"]) * carry["scale"]) ** 2, Aux()
 
     def generator(params, variables, batch, key, carry):
         return jax.nn.softplus(-score(params, fake(params, batch, key))), Aux(outputs=batch["x"])
@@ -58,13 +55,33 @@ def adversarial_game(lazy=False):
         "generator": Player(("generator",), generator, optax.adam(0.02)),
     }
     turns = (Turn(("critic",), repeat=2), Turn(("generator",), fresh=False, carry_update=remember))
-    if lazy:
-        players["penalty"] = Player(("critic",), penalty, "critic")
-        lazy_turns = (Turn(("penalty",), every=2, fresh=False), Turn(("critic",), every=2))
-        turns = (turns[0], *lazy_turns, dataclasses.replace(turns[1], repeat=2))
     carry = {"scale": 0.5, "last": np.zeros((8, 2), np.float32)}
     averages = {"generator": optax.constant_schedule(0.9)}
     return toy_game(init, players, turns, averages=averages, carry=carry)
+
+
+def lazy_game():
+    """Two weights against each other in turns of every kind: repeated, lazy with and without a batch, looking again."""
+
+    def error(own, other):
+        def loss(params, variables, batch, key, carry):
+            noise = jax.random.uniform(key, batch["x"].shape)
+            return ((params[own]["w"] * batch["x"] - params[other]["w"] * noise - carry) ** 2).sum(-1), Aux()
+
+        return loss
+
+    players = {
+        "a": Player(("a",), error("a", "b"), optax.adam(0.02)),
+        "penalty": Player(("a",), error("a", "a"), "a"),
+        "b": Player(("b",), error("b", "a"), optax.adam(0.02)),
+    }
+    turns = (
+        Turn(("a",), repeat=2),
+        Turn(("penalty",), every=2, fresh=False),
+        Turn(("a",), every=2),
+        Turn(("b",), repeat=2, fresh=False, carry_update=lambda carry, metrics, outputs, key: metrics["b_loss"] / 9),
+    )
+    return toy_game(scalar_nets(a=1.0, b=0.5), players, turns, averages={"a": lambda step: 0.9}, carry=0.5)
 
 
 def first_state(game, mesh):
@@ -106,7 +123,7 @@ def test_one_device_and_eight_give_the_same_curves():
 
 
 def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
-    game, mesh = adversarial_game(lazy=True), make_mesh(jax.devices()[:1])
+    game, mesh = lazy_game(), make_mesh(jax.devices()[:1])
     python, one_by_one = run(game, resident(game, POINTS, 8), mesh, 6, loop=False)
     device, three_by_three = run(game, resident(game, POINTS, 8), mesh, 6, loop=True, stride=3)
     assert_states_close(python, device)

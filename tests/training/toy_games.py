@@ -6,9 +6,10 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from gen_jax.data import Identity, Resident, Split
-from gen_jax.training import Game, Program, init_state
+from gen_jax.training import Aux, Game, Player, Program, init_state
 from gen_jax.training.sharding import make_mesh, replicated
 from gen_jax.training.step import train_step
 
@@ -58,6 +59,29 @@ def steps_of(game, draw=None, *, loop=False, seed=0):
 def after(game, steps, draw=None, **options):
     """The state after so many steps."""
     return next(itertools.islice(steps_of(game, draw, **options), steps - 1, None))[0]
+
+
+def per_example(batch, value):
+    """The same loss for each example."""
+    return jnp.full(len(batch["x"]), value)
+
+
+def linear(net, slope):
+    """A loss whose gradient in the weight of `net` is `slope` everywhere."""
+    return lambda params, variables, batch, key, carry: (per_example(batch, slope * params[net]["w"]), Aux())
+
+
+def moves(*names, nets, losses, turns, optimizer=None, **fields):
+    """A game of scalar nets whose players own the net of their own name and step by their gradient unless told."""
+    players = {
+        name: Player((name,), loss, optimizer or optax.sgd(1.0)) for name, loss in zip(names, losses, strict=True)
+    }
+    return toy_game(scalar_nets(**nets), players, turns, **fields)
+
+
+def weights(game, steps, net="a", **options):
+    """The weight of a net after each of so many steps."""
+    return [float(state.params[net]["w"]) for state, _ in itertools.islice(steps_of(game, **options), steps)]
 
 
 def resident(game, x, batch_size, *, seed=0, mesh=None):
