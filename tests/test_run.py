@@ -129,6 +129,14 @@ def test_another_seed_ends_elsewhere_and_the_same_one_at_the_same_place(points, 
     assert gen_jax.load(tmp_path / "other").digest() != digest
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_run_begins_where_its_seed_says(tmp_path, seed):
+    train(tmp_path, steps=1, seed=seed, learning_rate=1e-7)
+    run = gen_jax.load(tmp_path)
+    start = initial_state(run.game, run.info, jax.random.key(seed)).params["mean"]["value"]
+    np.testing.assert_allclose(run.state.params["mean"]["value"], start, atol=1e-5)
+
+
 def test_finished_run_goes_on_with_more_steps_and_not_with_fewer(tmp_path):
     assert "finished 2 steps" in train(tmp_path / "run", steps=2)
     said = train(tmp_path / "run", steps=4)

@@ -22,7 +22,7 @@ import gen_jax
 from gen_jax.config import Config
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
-from gen_jax.run import initial_state, train_run
+from gen_jax.run import Run, initial_state, train_run
 from gen_jax.training import digest
 from gen_jax.training.sharding import make_mesh, replicated
 
@@ -99,12 +99,17 @@ class Trained:
     said: str
 
     @functools.cached_property
+    def run(self) -> Run:
+        """The trained run, loaded once for all that look at it."""
+        return gen_jax.load(self.directory)
+
+    @functools.cached_property
     def broken(self) -> Path:
         """The same run, stopped half way and continued."""
         directory = self.directory.with_name("broken")
         half = dataclasses.replace(self.config, run_dir=str(directory), steps=self.config.steps // 2)
         say(self.experiment, half)
-        assert gen_jax.load(directory).step == half.steps
+        assert [path.name for path in (directory / "checkpoints").iterdir()] == [str(half.steps)]
         said = say(self.experiment, dataclasses.replace(half, steps=self.config.steps))
         assert f"continuing after step {half.steps}" in said
         return directory
@@ -238,7 +243,7 @@ def test_picture_shows_the_samples_asked_for(trained):
 
 
 def test_loaded_run_samples_what_the_data_look_like(trained):
-    run = gen_jax.load(trained.directory)
+    run = trained.run
     shape = SHAPES[trained.config.data]
     first, again, other = run.sample(3), run.sample(3), run.sample(3, seed=1)
     assert run.step == trained.config.steps
@@ -250,9 +255,8 @@ def test_loaded_run_samples_what_the_data_look_like(trained):
 
 
 def test_loading_gives_the_same_state_each_time(trained):
-    first, second = gen_jax.load(trained.directory), gen_jax.load(trained.directory)
-    assert first.digest() == second.digest() == digest(first.state)
-    assert first.digest() != gen_jax.load(trained.directory, trained.config.steps // 2).digest()
+    again = gen_jax.load(trained.directory)
+    assert again.digest() == trained.run.digest() == digest(trained.run.state)
 
 
 def test_finished_run_is_left_as_it_is(trained):
@@ -264,15 +268,15 @@ def test_finished_run_is_left_as_it_is(trained):
 
 
 def test_continued_run_ends_where_the_unbroken_one_does(trained):
-    unbroken, broken = gen_jax.load(trained.directory), gen_jax.load(trained.broken)
-    assert unbroken.digest() == broken.digest()
+    assert gen_jax.load(trained.broken).digest() == trained.run.digest()
     assert (trained.directory / "metrics.jsonl").read_bytes() == (trained.broken / "metrics.jsonl").read_bytes()
     assert last_picture(trained.directory) == last_picture(trained.broken)
 
 
 def test_another_seed_starts_elsewhere(trained):
     # A whole run of another seed would compile the step again; tests/test_run.py has one.
-    run = gen_jax.load(trained.directory)
-    start = jax.jit(functools.partial(initial_state, run.game, run.info), out_shardings=replicated(make_mesh()))
+    start = jax.jit(
+        functools.partial(initial_state, trained.run.game, trained.run.info), out_shardings=replicated(make_mesh())
+    )
     first, again, other = (digest(start(jax.random.key(seed))) for seed in (0, 0, 1))
     assert first == again != other
