@@ -84,13 +84,13 @@ EXPERIMENT = Experiment(
     build,
     {
         "default": DDPMConfig(
-            steps=5_000,
+            steps=4_000,
             batch_size=64,
             diffusion_steps=250,
             schedule="cosine",
             learning_rate=1e-3,
             log_every=250,
-            eval_every=2_500,
+            eval_every=2_000,
             save_every=1_000,
         ),
         "tiny": DDPMConfig(
