@@ -1,20 +1,24 @@
 import dataclasses
+import functools
 import io
 import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy_experiment
 from rich.console import Console
 
 import gen_jax
-from gen_jax.data import load_dataset
+from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.run import check_batch_size, initial_state, picture, train_run
+from gen_jax.training import Program
 from gen_jax.training.grid import image_grid, scatter_plot
+from gen_jax.training.sharding import make_mesh, replicated
 
 TOY = toy_experiment.EXPERIMENT.presets["default"]
 
@@ -159,6 +163,28 @@ def test_default_directory_is_below_the_current_one(tmp_path, monkeypatch):
     path = train_run(toy_experiment.EXPERIMENT, dataclasses.replace(TOY, steps=1), Console(file=io.StringIO()))
     assert str(path) == "runs/toy_experiment-ring8"
     assert (tmp_path / path / "config.json").exists()
+
+
+def test_steps_on_several_cpu_devices_are_waited_for():
+    # Two steps in flight may deadlock there: see `Program.advance`.
+    dataset = load_dataset("ring8")
+    game, mesh = toy_experiment.build(TOY, DataInfo.of(dataset)), make_mesh()
+    player = game.players["mean"]
+
+    def slow_loss(params, variables, batch, key, carry):
+        per_example, aux = player.loss(params, variables, batch, key, carry)
+        late = jax.lax.fori_loop(0, 20, lambda i, x: x @ x / 400, jnp.full((400, 400), per_example[0]))
+        return per_example + 0 * late[0, 0], aux
+
+    game = dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=slow_loss)})
+    source = open_source(dataset.train, batch_size=16, seed=0, draws=1, sharding=replicated(mesh))
+    state = jax.jit(functools.partial(initial_state, game, DataInfo.of(dataset)), out_shardings=replicated(mesh))(
+        jax.random.key(0)
+    )
+    state, step, _ = Program(game, source, mesh, seed=0).advance(state, 0, 1)
+    assert mesh.size > 1
+    assert step == 1
+    assert all(leaf.is_ready() for leaf in jax.tree.leaves(state))
 
 
 def test_batch_that_the_data_cannot_fill_or_the_devices_not_share_is_refused():

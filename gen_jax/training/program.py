@@ -40,7 +40,7 @@ class Program:
         self._many_steps = jax.jit(self._steps, **options)
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
-        """Dispatches up to `steps` steps without waiting for them.
+        """Dispatches up to `steps` steps, and waits for them on several CPU devices alone.
 
         Args:
           state: the state after `step` steps. Donated: it must not be used again.
@@ -57,6 +57,10 @@ class Program:
             state, metrics = self._many_steps(state, feed, self.root, jnp.int32(steps))
             return state, step + steps, metrics
         state, metrics = self._one_step(state, feed, self.root, due=self.game.due(step), unroll=True)
+        if self.mesh.size > 1:
+            # The virtual devices of a CPU share one pool of threads. With two steps in flight the devices of one can
+            # take the threads that the other's all-reduce waits for, and XLA ends the process.
+            jax.block_until_ready(state)
         return state, step + 1, metrics
 
     def _step(
