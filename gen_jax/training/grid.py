@@ -42,7 +42,8 @@ def scatter_plot(points: np.ndarray, centres: np.ndarray | None = None) -> np.nd
             centres[:, 0], centres[:, 1], s=120, facecolors="none", edgecolors="tab:red", linewidths=0.8, label="modes"
         )
     axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0, label="samples")
-    axes.legend(loc="upper right", fontsize="small")
+    # Below the plot: inside, it would hide a mode.
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
