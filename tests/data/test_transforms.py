@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gen_jax.data import Binarized, Dequantized, Identity, Signed, Unit
+from gen_jax.data import Binarized, Dequantized, Identity, Scaled, Signed, Unit
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 KEY = jax.random.key(0)
@@ -104,3 +104,10 @@ def test_identity_changes_nothing():
     x = jnp.arange(6, dtype=jnp.float32).reshape(3, 2)
     for out in (Identity().train(x, KEY), Identity().evaluate(x, KEY), Identity().restore(x)):
         np.testing.assert_array_equal(out, x)
+
+
+def test_scaled_points_are_in_units_of_the_scale_and_come_back():
+    x = np.array([[4.0, -2.0], [0.5, 0.0]], np.float32)
+    for out in (Scaled(2.0).train(jnp.asarray(x), KEY), Scaled(2.0).evaluate(jnp.asarray(x), KEY)):
+        np.testing.assert_array_equal(out, [[2.0, -1.0], [0.25, 0.0]])
+    np.testing.assert_array_equal(Scaled(2.0).restore(np.array([[2.0, -1.0]], np.float32)), [[4.0, -2.0]])
