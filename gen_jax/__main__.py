@@ -1,6 +1,10 @@
-"""What can be done with a trained run from the shell: `python -m gen_jax sample|evaluate|digest RUN`."""
+"""What can be done with a trained run from the shell: `python -m gen_jax sample|evaluate|digest RUN`.
+
+And how one is trained in several processes of one machine: `python -m gen_jax launch -- COMMAND`.
+"""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +72,27 @@ def digest(run: RunDir, /, step: int | None = None) -> None:
         step: Which checkpoint (default: the newest).
     """
     print(load(run, step).digest())
+
+
+@app.command
+def launch(
+    command: Annotated[tuple[str, ...], tyro.conf.Positional],
+    /,
+    processes: int = 2,
+    devices: int = 1,
+    restarts: int = 0,
+) -> None:
+    """Runs a command in several processes on this machine's CPU, as a pod would on its hosts; stops all if one fails.
+
+    Args:
+        command: After a --, what to run: python -m experiments.vae --preset tiny
+        processes: How many processes.
+        devices: How many CPU devices each of them has.
+        restarts: How often to start all again, from the last checkpoint, after one has crashed or was killed.
+    """
+    from gen_jax.launch import launch
+
+    sys.exit(launch(command, processes, devices, restarts))
 
 
 def main() -> None:

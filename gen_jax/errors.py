@@ -23,3 +23,21 @@ class NonFiniteError(GenJaxError):
     """A loss or a parameter became NaN or infinite."""
 
     exit_code = 4
+
+
+class Preempted(GenJaxError):
+    """The run was told to stop, and has saved its state: run it again."""
+
+    exit_code = 75
+
+
+class DamagedCheckpoint(GenJaxError):
+    """A saved step that cannot be trusted; the message says why. Older steps may still be intact."""
+
+    exit_code = 2
+
+
+class StorageError(GenJaxError):
+    """The disk would not take, or give, the state: full, read-only, not permitted, not answering."""
+
+    exit_code = 74

@@ -23,6 +23,7 @@ from gen_jax.run_directory import RunDirectory, default_run_dir
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.evaluation import Evaluator
+from gen_jax.training.fingerprint import digest
 from gen_jax.training.game import Game
 from gen_jax.training.grid import image_grid, scatter_plot, write_png
 from gen_jax.training.loop import Cadence, train
@@ -31,7 +32,7 @@ from gen_jax.training.program import Program
 from gen_jax.training.progress import Reporter, duration
 from gen_jax.training.sampling import Sampler
 from gen_jax.training.sharding import make_mesh, replicated, split_batch
-from gen_jax.training.state import State, digest, init_state
+from gen_jax.training.state import State, init_state
 
 
 def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gen_jax.data.batches import BatchSource
-from gen_jax.training import keys
 from gen_jax.training.game import Array, Batch, Game
+from gen_jax.training.reduction import VirtualShards, whole_batch
 from gen_jax.training.sharding import replicated, split_batch
 from gen_jax.training.state import State
 from gen_jax.training.step import Metrics, train_step
@@ -22,7 +22,16 @@ class Program:
     dispatch, so that Python is out of the way; both run the same `train_step`.
     """
 
-    def __init__(self, game: Game, source: BatchSource, mesh: Mesh, seed: int, *, loop: bool | None = None):
+    def __init__(
+        self,
+        game: Game,
+        source: BatchSource,
+        mesh: Mesh,
+        seed: int,
+        *,
+        reproducible: bool = False,
+        loop: bool | None = None,
+    ):
         """Nothing is compiled yet.
 
         Args:
@@ -30,11 +39,13 @@ class Program:
           source: where batches come from.
           mesh: the devices.
           seed: all randomness is a function of it, the step and names.
+          reproducible: whether the bits are the same on any number of devices (of those that virtual shards allow).
           loop: whether many steps are one dispatch; None: where the devices are no CPUs.
         """
         self.game, self.source, self.mesh = game, source, mesh
         self.root = jax.random.key(seed)
         self.loop = mesh.devices.flat[0].platform != "cpu" if loop is None else loop
+        self.reduce = VirtualShards(mesh, unroll=not self.loop) if reproducible else whole_batch
         options: dict[str, Any] = {"donate_argnums": 0, "out_shardings": replicated(mesh)}
         self._one_step = jax.jit(self._step, static_argnames=("due", "unroll"), **options)
         self._many_steps = jax.jit(self._steps, **options)
@@ -67,10 +78,10 @@ class Program:
         self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
     ) -> tuple[State, tuple[Metrics, ...]]:
         def draw(step: Array, number: int | Array) -> Batch:
-            raw = jax.lax.with_sharding_constraint(dict(self.source.batch(feed, step, number)), split_batch(self.mesh))
-            return {**raw, "x": self.game.transform.train(raw["x"], keys.derive(root, "transform", step, number))}
+            batch = dict(self.source.batch(feed, step, number))
+            return jax.lax.with_sharding_constraint(batch, split_batch(self.mesh))
 
-        return train_step(self.game, draw, state, root, due=due, unroll=unroll)
+        return train_step(self.game, draw, state, root, due=due, unroll=unroll, reduce=self.reduce)
 
     def _steps(self, state: State, feed: Any, root: Array, steps: Array) -> tuple[State, tuple[Metrics, ...]]:
         def body(_: Array, loop: tuple[State, Any]) -> tuple[State, tuple[Metrics, ...]]:

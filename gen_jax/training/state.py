@@ -1,12 +1,10 @@
 """Everything that training changes, in one pytree."""
 
-import hashlib
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gen_jax.training import keys
 from gen_jax.training.game import Batch, Game, PyTree
@@ -88,16 +86,3 @@ def leaves_by_name(tree: PyTree) -> dict[str, Any]:
     """{"params/critic/Dense_0/kernel": array, ...}: every leaf under a name that a person can read."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
-
-
-def digest(tree: PyTree) -> str:
-    """SHA-256 over name, dtype, shape and bytes of every leaf: equal exactly if the states are, to the bit.
-
-    Does not depend on how the arrays are sharded; they must be fully addressable from this process.
-    """
-    sha = hashlib.sha256()
-    for name, leaf in sorted(leaves_by_name(tree).items()):
-        array = np.asarray(jax.device_get(leaf))
-        sha.update(f"{name}|{array.dtype}|{array.shape}|".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()

@@ -3,19 +3,32 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from gen_jax.training import keys
-from gen_jax.training.game import Array, Batch, Game, Params, Turn
+from gen_jax.training.game import Array, Batch, Game, Params, PyTree, Turn
+from gen_jax.training.reduction import Reduction, whole_batch
 from gen_jax.training.state import State, strongly_typed
 
 Metrics = dict[str, Array]
 DrawBatch = Callable[[Array, int | Array], Batch]
-"""(step, number of the draw within the step) -> a batch, transformed; a pure function of the two."""
+"""(step, number of the draw within the step) -> a batch as it is stored; a pure function of the two."""
+
+
+class TurnKeys(NamedTuple):
+    """The randomness of one repeat of a turn.
+
+    Attributes:
+      transform: of the batch; turns that look at the same batch again see it transformed alike.
+      loss: of all players of the turn.
+    """
+
+    transform: Array
+    loss: Array
 
 
 def subtree(tree: Mapping[str, Any], nets: tuple[str, ...]) -> dict[str, Any]:
@@ -23,7 +36,9 @@ def subtree(tree: Mapping[str, Any], nets: tuple[str, ...]) -> dict[str, Any]:
     return {net: tree[net] for net in nets}
 
 
-def move(game: Game, name: str, state: State, batch: Batch, key: Array) -> tuple[dict[str, Any], Metrics, Any]:
+def move(
+    game: Game, name: str, state: State, batch: Batch, turn_keys: TurnKeys, reduce: Reduction
+) -> tuple[dict[str, Any], Metrics, Any]:
     """One player's move from `state`: what it changes of the state's fields, its metrics, its outputs.
 
     The loss is differentiated in the parameters that the player owns; all others are constants to it.
@@ -31,28 +46,38 @@ def move(game: Game, name: str, state: State, batch: Batch, key: Array) -> tuple
     player = game.players[name]
     host, optimizer = game.optimizer(name)
 
-    def objective(owned: Params) -> tuple[Array, Any]:
-        params = {**state.params, **owned}
-        per_example, aux = player.loss(params, state.variables, batch, key, state.carry)
-        if per_example.ndim != 1:
-            raise ValueError(f"the loss of player {name!r} has shape {per_example.shape}, not one value per example")
-        # The one place that averages over examples and, the batch being sharded, over devices.
-        return jnp.mean(per_example), aux
+    def part(shared: PyTree, batch: Batch, turn_keys: TurnKeys) -> tuple[PyTree, PyTree]:
+        params, variables, carry = shared
+        batch = {**batch, "x": game.transform.train(batch["x"], turn_keys.transform)}
 
+        def objective(owned: Params) -> tuple[Array, Any]:
+            per_example, aux = player.loss({**params, **owned}, variables, batch, turn_keys.loss, carry)
+            if per_example.ndim != 1:
+                raise ValueError(f"the loss of player {name!r} has shape {per_example.shape}, not one value per example")
+            # The one place that averages over examples and, the batch being sharded, over devices.
+            return jnp.mean(per_example), aux
+
+        (loss, aux), gradients = jax.value_and_grad(objective, has_aux=True)(subtree(params, player.nets))
+        updated = {net: aux.variables[net] for net in player.nets if net in aux.variables}
+        return (gradients, loss, jax.tree.map(jnp.mean, dict(aux.metrics)), updated), aux.outputs
+
+    shared = (state.params, state.variables, state.carry)
+    (gradients, loss, metrics, variables), outputs = reduce(part, shared, batch, turn_keys)
     owned = subtree(state.params, player.nets)
-    (loss, aux), gradients = jax.value_and_grad(objective, has_aux=True)(owned)
     updates, opt_state = optimizer.update(gradients, state.opt_state[host], owned)
     changes = {
         "params": player.project(optax.apply_updates(owned, updates)),
-        "variables": {net: {**state.variables[net], **aux.variables.get(net, {})} for net in player.nets},
+        "variables": {net: {**state.variables[net], **variables.get(net, {})} for net in player.nets},
         "opt_state": {host: opt_state},
     }
     loss_name = "loss" if len(game.players) == 1 else f"{name}_loss"
-    return changes, {loss_name: loss, **jax.tree.map(jnp.mean, dict(aux.metrics))}, aux.outputs
+    return changes, {loss_name: loss, **metrics}, outputs
 
 
-def take_turn(game: Game, turn: Turn, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
-    """The players of a turn move together: each sees the parameters, the batch and the key that the others see."""
+def take_turn(
+    game: Game, turn: Turn, state: State, batch: Batch, turn_keys: TurnKeys, reduce: Reduction
+) -> tuple[State, Metrics]:
+    """The players of a turn move together: each sees the parameters, the batch and the keys that the others see."""
     fields: dict[str, Any] = {
         "params": dict(state.params),
         "variables": dict(state.variables),
@@ -61,11 +86,11 @@ def take_turn(game: Game, turn: Turn, state: State, batch: Batch, key: Array) ->
     metrics: Metrics = {}
     outputs: dict[str, Any] = {}
     for name in turn.players:
-        changes, player_metrics, outputs[name] = move(game, name, state, batch, key)
+        changes, player_metrics, outputs[name] = move(game, name, state, batch, turn_keys, reduce)
         for field, change in changes.items():
             fields[field].update(change)
         metrics.update(player_metrics)
-    carry = turn.carry_update(state.carry, metrics, outputs, keys.derive(key, "carry"))
+    carry = turn.carry_update(state.carry, metrics, outputs, keys.derive(turn_keys.loss, "carry"))
     return dataclasses.replace(state, **fields, carry=carry), metrics
 
 
@@ -77,14 +102,20 @@ def update_averages(game: Game, state: State) -> dict[str, Any]:
     }
 
 
-def play(game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, unroll: bool) -> tuple[State, Metrics]:
+def play(
+    game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, reduce: Reduction, unroll: bool
+) -> tuple[State, Metrics]:
     """All repeats of one turn; the metrics are those of the last."""
     turn, first_draw = game.turns[index], game.first_draw(index)
 
     def repeat(state: State, number: int | Array) -> tuple[State, Metrics]:
         # A batch is a pure function of its number: to look again at the last one is to draw it again.
-        batch = draw(state.step, first_draw + number if turn.fresh else first_draw)
-        return take_turn(game, turn, state, batch, keys.derive(root, "turn", state.step, index, number))
+        drawn = first_draw + number if turn.fresh else first_draw
+        turn_keys = TurnKeys(
+            transform=keys.derive(root, "transform", state.step, drawn),
+            loss=keys.derive(root, "turn", state.step, index, number),
+        )
+        return take_turn(game, turn, state, draw(state.step, drawn), turn_keys, reduce)
 
     if unroll or turn.repeat == 1:
         for number in range(turn.repeat):
@@ -95,7 +126,14 @@ def play(game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, 
 
 
 def train_step(
-    game: Game, draw: DrawBatch, state: State, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
+    game: Game,
+    draw: DrawBatch,
+    state: State,
+    root: Array,
+    *,
+    due: tuple[bool, ...] | None,
+    unroll: bool,
+    reduce: Reduction = whole_batch,
 ) -> tuple[State, tuple[Metrics, ...]]:
     """Every turn once, in order.
 
@@ -107,13 +145,14 @@ def train_step(
       due: which turns to take, where the caller knows the step's number; None decides on the device. The first costs
         one compilation per pattern and the second a conditional, in which XLA's CPU convolutions are ~30x slower.
       unroll: whether repeats are written out or looped over; the same trade.
+      reduce: how gradients, losses and statistics of a batch are computed from its examples.
 
     Returns:
       The state after one more step, and the metrics of each turn. Those of a turn that was not due mean nothing.
     """
     metrics = []
     for index, turn in enumerate(game.turns):
-        take = functools.partial(play, game, index, draw, root=root, unroll=unroll)
+        take = functools.partial(play, game, index, draw, root=root, reduce=reduce, unroll=unroll)
         if turn.every == 1 or (due is not None and due[index]):
             state, turn_metrics = take(state=state)
         elif due is None:

@@ -7,9 +7,8 @@ import optax
 import pytest
 from toy_games import scalar_nets, start, toy_game
 
-from gen_jax.training import Player, Turn, digest
+from gen_jax.training import Player, Turn
 from gen_jax.training import keys as key_paths
-from gen_jax.training.sharding import make_mesh, replicated, split_batch
 from gen_jax.training.state import leaves_by_name
 
 
@@ -93,35 +92,3 @@ def test_numbers_of_python_become_arrays_of_a_dtype_of_their_own():
 def test_nets_that_init_does_not_make_are_named(fields, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         start(dataclasses.replace(averaging_game(), **fields))
-
-
-def test_a_digest_is_that_of_the_same_tree_made_again():
-    assert digest(start(averaging_game())) == digest(start(averaging_game()))
-
-
-def test_a_digest_changes_with_a_bit_a_name_a_dtype_and_a_shape():
-    tree = {"a": jnp.arange(4, dtype=jnp.float32), "b": jnp.int32(1)}
-    others = [
-        {**tree, "a": tree["a"].at[2].set(np.nextafter(np.float32(2), np.float32(3)))},
-        {**tree, "a": tree["a"].at[0].set(-0.0)},
-        {"a": tree["a"], "c": tree["b"]},
-        {**tree, "b": jnp.uint32(1)},
-        {**tree, "a": tree["a"].view(jnp.int32)},
-        {**tree, "a": tree["a"].reshape(2, 2)},
-        {"a": tree["a"]},
-    ]
-    assert len({digest(t) for t in [tree, *others]}) == 1 + len(others)
-
-
-def test_a_digest_does_not_depend_on_the_order_of_names_or_the_kind_of_array():
-    assert digest({"b": np.ones(2), "a": np.zeros(3, np.int8)}) == digest(
-        dict(reversed([("b", np.ones(2)), ("a", jnp.zeros(3, jnp.int8))]))
-    )
-
-
-def test_a_digest_does_not_depend_on_where_the_arrays_live():
-    array = jax.random.normal(jax.random.key(0), (16, 3)).astype(jnp.bfloat16)
-    mesh = make_mesh()
-    assert mesh.size == 8
-    shardings = (replicated(mesh), split_batch(mesh), replicated(make_mesh(jax.devices()[3:4])))
-    assert {digest({"a": jax.device_put(array, s)}) for s in shardings} == {digest({"a": array})}

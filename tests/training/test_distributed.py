@@ -1,0 +1,93 @@
+import functools
+import os
+import socket
+import sys
+
+import jax
+import pytest
+
+from gen_jax.errors import ConfigError
+from gen_jax.launch import free_address, launch
+from gen_jax.training import distributed
+
+
+def test_one_process_has_nobody_to_join_and_leads():
+    distributed.initialize(False)
+    assert not jax.distributed.is_initialized()
+    assert distributed.is_leader()
+    assert distributed.agreed(7) == 7
+    distributed.leave(1)
+
+
+def test_nobody_to_join_on_a_cluster_is_an_error(monkeypatch):
+    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+    with pytest.raises(ConfigError, match=r"^--distributed \(a TPU pod, SLURM, .*cannot be joined: "):
+        distributed.initialize(True)
+    assert not jax.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("process", ["1", "one", None])
+def test_incomplete_environment_or_absent_leader_is_an_error(process, monkeypatch):
+    monkeypatch.setattr(distributed, "wait_for_leader", functools.partial(distributed.wait_for_leader, timeout=0.1))
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", free_address())
+    monkeypatch.setenv(distributed.PROCESSES, "2")
+    if process is not None:
+        monkeypatch.setenv(distributed.PROCESS_ID, process)
+    with pytest.raises(
+        ConfigError, match=r"^GEN_JAX_PROCESSES is set, but the other .* cannot be joined: .+$"
+    ) as error:
+        distributed.initialize(False)
+    assert "\n" not in str(error.value)
+
+
+def test_leader_is_waited_for():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        distributed.wait_for_leader(f"127.0.0.1:{server.getsockname()[1]}")
+    with pytest.raises(OSError, match="Connection refused"):
+        distributed.wait_for_leader(free_address(), timeout=0.1)
+
+
+MEETS = """
+import os, signal, sys, time
+signal.alarm(120)
+from gen_jax.training import distributed
+for _ in range(2):
+    distributed.initialize(False)
+import jax
+process = int(os.environ["GEN_JAX_PROCESS_ID"])
+found = distributed.agreed(40 + process), distributed.is_leader(), jax.process_count(), jax.local_device_count()
+"""
+
+# Who comes late finds those who wait for it.
+ALL_LEAVE = """
+time.sleep(0.5 * process)
+distributed.leave(4)
+with open(f"{process}.txt", "w") as file:
+    file.write(str(found))
+sys.exit(4)
+"""
+
+ONE_LEAVES = """
+if process == 1:
+    distributed.leave(3, patience=0.5)
+    open("came back", "w").close()
+distributed.agreed(1)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    return lambda code: launch([sys.executable, "-c", MEETS + code], 2, devices=3)
+
+
+def test_processes_meet_agree_and_leave_together(run, tmp_path):
+    assert run(ALL_LEAVE) == 4
+    for process in range(2):
+        assert (tmp_path / f"{process}.txt").read_text() == str((40, process == 0, 2, 3))
+
+
+def test_process_that_leaves_alone_does_not_wait_forever(run, tmp_path):
+    assert run(ONE_LEAVES) == 3
+    assert not (tmp_path / "came back").exists()
