@@ -86,6 +86,16 @@ class Config:
     """Steps between checkpoints; 0: only at the end."""
     keep: Annotated[int, Within(2), Free] = 2
     """How many of the newest checkpoints to keep."""
+    keep_best: Annotated[str | None, Free] = None
+    """A metric, such as elbo: the checkpoint at whose step it was evaluated best is kept as well."""
+    on_nonfinite: Annotated[Literal["stop", "rollback"], Free] = "stop"
+    """At a NaN or infinity: stop, or go back to the last checkpoint and leave out the step that made it."""
+    reproducible: bool = False
+    """The same bits on 1, 2, 4 or 8 devices, in one process or several; costs some speed."""
+    fsdp: Annotated[int, Within(1), Free] = 1
+    """Devices over which each array of the state is split; 1: every device holds the whole state."""
+    distributed: Annotated[bool, Free] = False
+    """One of several processes that JAX can find by itself: a TPU pod, SLURM, Open MPI, Kubernetes."""
     grid_samples: Annotated[int, Within(1, 4096), Free] = 64
     """Images in the sample grid; points take 32 times as many."""
 

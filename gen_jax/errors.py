@@ -20,9 +20,17 @@ class DataError(GenJaxError):
 
 
 class NonFiniteError(GenJaxError):
-    """A loss or a parameter became NaN or infinite."""
+    """A loss or a parameter became NaN or infinite.
+
+    Attributes:
+      step: by which that was noticed.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, step: int = 0):
+        super().__init__(message)
+        self.step = step
 
 
 class Preempted(GenJaxError):

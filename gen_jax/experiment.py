@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from gen_jax.config import Config
 from gen_jax.data.info import DataInfo
-from gen_jax.errors import ConfigError, GenJaxError
+from gen_jax.errors import ConfigError, GenJaxError, Preempted
 from gen_jax.training.game import Game
 
 
@@ -108,14 +109,36 @@ def exit_with(error: GenJaxError) -> NoReturn:
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
     """The entry point of `python -m experiments.NAME`: trains, or continues, what the command line describes."""
+    from gen_jax.training import distributed
+
     try:
         config = parse(experiment, arguments)
+        config.check()
+        distributed.initialize(config.distributed)
+        if config.reproducible:
+            distributed.split_the_cpu()
         # What follows imports everything; `--help` and a mistyped flag need not wait for it.
-        from gen_jax.run import train_run
+        from gen_jax.trainer import train_run
 
         train_run(experiment, config)
+        distributed.leave(0)
+    except Preempted as error:
+        if distributed.is_leader():
+            print(error, flush=True)
+        distributed.leave(error.exit_code)
+        sys.exit(error.exit_code)
     except GenJaxError as error:
-        exit_with(error)
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        distributed.leave(error.exit_code)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command continues from the last checkpoint")
+        distributed.leave(130)
         sys.exit(130)
+    except SystemExit:
+        raise
+    except BaseException:
+        if distributed.joined():
+            traceback.print_exc()
+            distributed.leave(1)
+        raise

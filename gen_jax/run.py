@@ -1,9 +1,9 @@
-"""A run: trained by `train_run`, looked at through `Run`."""
+"""A trained run, and how a state is examined during and after training."""
 
 import functools
 import math
-import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,27 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jax.sharding import Mesh
-from rich.console import Console
 
 from gen_jax.config import Config, from_json
-from gen_jax.data import Dataset, evaluation_batches, load_dataset, open_source
+from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
-from gen_jax.experiment import Experiment, find
-from gen_jax.metrics import SampleMetric, cheap_sample_metrics, sample_metrics
-from gen_jax.run_directory import RunDirectory, default_run_dir
+from gen_jax.experiment import find
+from gen_jax.metrics import SampleMetric, sample_metrics
+from gen_jax.run_directory import RunDirectory
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.evaluation import Evaluator
 from gen_jax.training.fingerprint import digest
 from gen_jax.training.game import Game
-from gen_jax.training.grid import image_grid, scatter_plot, write_png
-from gen_jax.training.loop import Cadence, train
-from gen_jax.training.metrics_log import MetricsLog
-from gen_jax.training.program import Program
-from gen_jax.training.progress import Reporter, duration
+from gen_jax.training.grid import image_grid, scatter_plot
+from gen_jax.training.reduction import SHARDS, VirtualShards, whole_batch
 from gen_jax.training.sampling import Sampler
-from gen_jax.training.sharding import make_mesh, replicated, split_batch
+from gen_jax.training.sharding import make_mesh, state_shardings
 from gen_jax.training.state import State, init_state
 
 
@@ -43,18 +39,13 @@ def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
     return init_state(game, key, example)
 
 
-def restore_or_init(
-    game: Game, info: DataInfo, mesh: Mesh, seed: int, checkpoints: Checkpoints, step: int | None
-) -> State:
-    """The state saved at `step`, or the initial one where that is None, on all devices of the mesh."""
-    make = functools.partial(initial_state, game, info)
-    key = jax.random.key(seed)
-    if step is None:
-        return jax.jit(make, out_shardings=replicated(mesh))(key)
-    wanted = jax.eval_shape(make, key)
-    sharding = replicated(mesh)
-    return checkpoints.restore(
-        step, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), wanted)
+def wanted_state(game: Game, info: DataInfo, mesh: Mesh) -> State:
+    """The state as ShapeDtypeStructs that say where each array belongs."""
+    shapes = jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        state_shardings(mesh, shapes),
     )
 
 
@@ -70,10 +61,14 @@ class Examiner:
 
     def __init__(self, game: Game, dataset: Dataset, mesh: Mesh, config: Config, metrics: Sequence[SampleMetric]):
         # A run may be examined on more devices than it was trained on.
-        batch_size = math.ceil(config.batch_size / mesh.size) * mesh.size
+        multiple = math.lcm(SHARDS, mesh.size)
+        batch_size = math.ceil(config.batch_size / multiple) * multiple
         held_out = functools.partial(evaluation_batches, dataset.test, batch_size)
-        self.evaluator = Evaluator(game, held_out, mesh, config.seed)
-        self.sampler = Sampler(game)
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
+        sharded = config.reproducible and SHARDS % mesh.size == 0
+        reduce = VirtualShards(mesh, unroll=on_cpu) if sharded else whole_batch
+        self.evaluator = Evaluator(game, held_out, mesh, config.seed, reduce)
+        self.sampler = Sampler(game, alone=config.reproducible)
         self.metrics = metrics
         self.root = jax.random.key(config.seed)
 
@@ -83,104 +78,6 @@ class Examiner:
         for metric in self.metrics:
             found.update(metric(self.sampler(state, keys.derive(self.root, "metric"), metric.samples)))
         return found
-
-
-def check_batch_size(config: Config, info: DataInfo, devices: int) -> None:
-    """Raises ConfigError for a batch that the data cannot fill or that the devices cannot share."""
-    if config.batch_size > info.train_size:
-        raise ConfigError(
-            f"--batch-size is {config.batch_size}; accepted: at most {info.train_size}, "
-            f"the number of training examples in {info.name}"
-        )
-    if config.batch_size % devices:
-        raise ConfigError(f"--batch-size is {config.batch_size}; accepted: a multiple of the {devices} devices")
-
-
-def train_run(experiment: Experiment, config: Config, console: Console | None = None) -> epath.Path:
-    """Trains, or continues, the run that a configuration describes. Returns its directory.
-
-    All that can be wrong with the request is looked at before anything is compiled.
-
-    Raises:
-      ConfigError, DataError: the request cannot be carried out.
-      NonFiniteError: the numbers stopped being finite.
-    """
-    console = console or Console()
-    config.check()
-    directory = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data))
-    directory.claim()
-    directory.check_same(experiment.identity["module"], config)
-    dataset = load_dataset(
-        config.data, data_dir=config.data_dir, image_size=config.image_size, skip_bad_images=config.skip_bad_images
-    )
-    info = DataInfo.of(dataset)
-    directory.check_same(experiment.identity["module"], config, info.as_json())
-    mesh = make_mesh()
-    check_batch_size(config, info, mesh.size)
-    game = experiment.build(config, info)
-    directory.record(experiment.identity, config, info.as_json())
-
-    checkpoints = Checkpoints(directory.checkpoints, config.keep)
-    begin = checkpoints.latest()
-    source = open_source(
-        dataset.train,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        draws=game.draws,
-        sharding=replicated(mesh),
-        stream_sharding=split_batch(mesh, axis=1),
-        start=begin or 0,
-    )
-    log = MetricsLog(directory.path, begin or 0)
-    cadence = Cadence(config.steps, config.log_every, config.eval_every, config.save_every)
-    reporter = Reporter(console, begin or 0, config.steps, config.batch_size * game.draws)
-    examiner = Examiner(game, dataset, mesh, config, cheap_sample_metrics(dataset))
-    grid_key = keys.derive(jax.random.key(config.seed), "grid")
-    grid_size = config.grid_samples * (1 if info.is_image else 32)
-
-    def evaluate(step: int, state: State) -> Mapping[str, float]:
-        write_png(directory.samples(step), picture(examiner.sampler(state, grid_key, grid_size), dataset))
-        return examiner(state)
-
-    try:
-        state = restore_or_init(game, info, mesh, config.seed, checkpoints, begin)
-        describe(reporter, info, state, config, begin)
-        begun = time.perf_counter()
-        with reporter:
-            state = train(
-                Program(game, source, mesh, config.seed),
-                state,
-                cadence,
-                checkpoints=checkpoints,
-                log=log,
-                reporter=reporter,
-                evaluate=evaluate,
-            )
-    finally:
-        log.close()
-        checkpoints.close()
-        source.close()
-    if begin is not None and begin >= config.steps:
-        reporter.say(f"already finished: {begin} of {config.steps} steps are done")
-    else:
-        reporter.say(f"finished {config.steps} steps in {duration(time.perf_counter() - begun)}")
-    reporter.say(f"run      {directory.path}")
-    reporter.say(f"samples  {directory.samples(int(state.step))}")
-    return directory.path
-
-
-def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, begin: int | None) -> None:
-    """Says what is about to be trained, on what and where."""
-    parameters = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
-    reporter.say(
-        f"data     {info.name}: {info.train_size:,} examples of {'x'.join(map(str, info.shape))}, "
-        f"{info.held_out_size:,} held out"
-    )
-    reporter.say("nets     " + ", ".join(f"{net} {count:,}" for net, count in parameters.items()) + " parameters")
-    devices = jax.devices()
-    reporter.say(f"devices  {len(devices)} {devices[0].device_kind}, {config.precision}, batch {config.batch_size}")
-    if begin is not None:
-        reporter.say(f"continuing after step {begin}")
 
 
 class Run:
@@ -208,14 +105,19 @@ class Run:
         self.info = DataInfo.from_json(stored["data"])
         self.game = experiment.build(self.config, self.info)
         self._mesh = make_mesh()
-        checkpoints = Checkpoints(self.directory.checkpoints, create=False)
+        checkpoints = Checkpoints(self.directory.checkpoints, create=False, report=warnings.warn)
         try:
             steps = checkpoints.steps()
             if not steps or (step is not None and step not in steps):
                 has = f"it has steps {', '.join(map(str, steps))}" if steps else "it has none yet"
                 raise ConfigError(f"{path} has no checkpoint{'' if step is None else f' of step {step}'}: {has}")
-            self.step = steps[-1] if step is None else step
-            self.state = restore_or_init(self.game, self.info, self._mesh, self.config.seed, checkpoints, self.step)
+            wanted = wanted_state(self.game, self.info, self._mesh)
+            if step is not None:
+                self.step, self.state = step, checkpoints.restore(step, wanted)
+            else:
+                newest = checkpoints.restore_newest(wanted)
+                assert newest is not None
+                self.step, self.state = newest
         finally:
             checkpoints.close()
         self._sampler = Sampler(self.game)
@@ -242,6 +144,9 @@ class Run:
             image_size=config.image_size,
             skip_bad_images=config.skip_bad_images,
         )
+        found, known = DataInfo.of(dataset).fingerprint, self.info.fingerprint
+        if found != known:
+            raise ConfigError(f"the data {config.data} are not those of the run: fingerprint {found}, not {known}")
         return Examiner(self.game, dataset, self._mesh, config, sample_metrics(dataset))(self.state)
 
     def digest(self) -> str:

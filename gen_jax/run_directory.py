@@ -1,9 +1,12 @@
 """The directory that holds everything of a run, and what makes a directory one."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
@@ -43,6 +46,67 @@ class RunDirectory:
     def samples(self, step: int) -> epath.Path:
         """Where the sample grid of a step is."""
         return self.path / "samples" / f"{step:08}.png"
+
+    @property
+    def skipped(self) -> epath.Path:
+        """Where the steps are that a run leaves out: a list of numbers, if there are any."""
+        return self.path / "skipped.json"
+
+    def bundle(self, step: int) -> epath.Path:
+        """Where everything is that reproduces the step that made a number which is not finite."""
+        return self.path / "nonfinite" / str(step)
+
+    def read_skipped(self) -> frozenset[int]:
+        """The steps to leave out.
+
+        Raises:
+          ConfigError: the file is not a list of numbers.
+        """
+        if not self.skipped.exists():
+            return frozenset()
+        try:
+            return frozenset(map(int, json.loads(self.skipped.read_text())))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{self.skipped} is not a list of steps: {error}") from error
+
+    def write_skipped(self, steps: frozenset[int]) -> None:
+        """Replaces the list at once."""
+        temporary = self.skipped.with_name(self.skipped.name + ".tmp")
+        temporary.write_text(json.dumps(sorted(steps)) + "\n")
+        temporary.replace(self.skipped)
+
+    @contextlib.contextmanager
+    def lock(self, patience: float = 10.0) -> Iterator[None]:
+        """Keeps another training out of a local directory, for as long as this process lives.
+
+        Raises:
+          ConfigError: another process still trains here after `patience` seconds; one that was just killed may need
+            a moment to be gone.
+        """
+        try:
+            import fcntl
+        except ImportError:
+            fcntl = None
+        if fcntl is None or "://" in str(self.path):
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            deadline = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise ConfigError(f"--run-dir {self.path} is in use by another training") from None
+                    time.sleep(0.1)
+                except OSError:
+                    # A file system without locks.
+                    break
+            yield
+        finally:
+            os.close(handle)
 
     def read(self) -> dict[str, Any]:
         """What config.json holds: `experiment`, `config`, `data` and `versions`.

@@ -337,7 +337,7 @@ def test_interruption_is_no_traceback(workplace, capsys, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gen_jax.run.train_run", interrupted)
+    monkeypatch.setattr("gen_jax.trainer.train_run", interrupted)
     with pytest.raises(SystemExit) as exit:
         main(TOY, [])
     assert exit.value.code == 130
@@ -348,6 +348,6 @@ def test_nothing_but_errors_of_the_user_is_caught(monkeypatch):
     def defective(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("gen_jax.run.train_run", defective)
+    monkeypatch.setattr("gen_jax.trainer.train_run", defective)
     with pytest.raises(ZeroDivisionError):
         main(TOY, [])

@@ -63,7 +63,7 @@ class Resident:
             raise ValueError("this split streams: use Streamed, or open_source, which picks")
         _check_batch_size(batch_size, split.size)
         self.size, self.batch_size, self.seed, self.draws = split.size, batch_size, seed, draws
-        self._arrays = {name: _place(array, sharding) for name, array in split.arrays.items()}
+        self._arrays = {name: place(array, sharding) for name, array in split.arrays.items()}
 
     def feed(self, step: int) -> Feed:
         """The arrays: an argument, because what a jitted function closes over becomes a constant of the program."""
@@ -144,7 +144,7 @@ class Streamed:
     def _stack(self, rows: np.ndarray) -> jax.Array:
         stacked = np.zeros((self.draws, self.batch_size, *rows.shape[1:]), rows.dtype)
         stacked[:, self._rows] = rows.reshape(self.draws, len(self._rows), *rows.shape[1:])
-        return _place(stacked, self._sharding)
+        return place(stacked, self._sharding)
 
 
 def open_source(
@@ -189,7 +189,7 @@ def _host_device() -> jax.Device:
         return jax.local_devices()[0]
 
 
-def _place(array: np.ndarray, sharding: jax.sharding.Sharding | None) -> jax.Array:
+def place(array: np.ndarray, sharding: jax.sharding.Sharding | None) -> jax.Array:
     """`array`, the same in every process, on the devices; each process sends only what its own devices hold."""
     if sharding is None:
         return jax.device_put(array)

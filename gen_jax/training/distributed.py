@@ -4,6 +4,7 @@ On a pod every process runs the same command with `--distributed`, and JAX finds
 `python -m gen_jax launch` starts the processes and tells them of each other in their environment.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -61,6 +62,28 @@ def initialize(distributed: bool) -> None:
         raise ConfigError(f"{others} is set, but the other processes cannot be joined: {reason}") from error
 
 
+def joined() -> bool:
+    """Whether this is one of several processes."""
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return jax.distributed.is_initialized()
+
+
+def split_the_cpu() -> None:
+    """Makes JAX see two devices in a CPU that would be one; does nothing once JAX has looked.
+
+    XLA compiles a program for one device by other passes than one for several, and some of them reorder arithmetic.
+    """
+    import jax
+
+    several = PROCESSES in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not several and jax.config.jax_num_cpu_devices < 2:
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", 2)
+
+
 def wait_for_leader(address: str, timeout: float = 60.0) -> None:
     """Until somebody listens at host:port, for which JAX would wait too; but it ends the process if that is in vain.
 
@@ -81,6 +104,8 @@ def wait_for_leader(address: str, timeout: float = 60.0) -> None:
 
 def is_leader() -> bool:
     """Whether this is the one process that writes what belongs to all of them."""
+    if not joined():
+        return True
     import jax
 
     return jax.process_index() == 0
@@ -105,10 +130,10 @@ def leave(code: int, patience: float = 10.0) -> None:
     After an error, which may have struck this process alone, that wait must not last: this process is then ended
     after `patience` seconds, with `code` and on the spot, so that whoever supervises it can end the others.
     """
+    if not joined():
+        return
     import jax
 
-    if not jax.distributed.is_initialized():
-        return
     sys.stdout.flush()
     sys.stderr.flush()
     timer = threading.Timer(patience, os._exit, (code,))

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from gen_jax.data.batches import place
 from gen_jax.training import keys
-from gen_jax.training.game import Array, Game
-from gen_jax.training.sharding import split_batch
+from gen_jax.training.game import Array, Batch, Game
+from gen_jax.training.reduction import Reduction, whole_batch
+from gen_jax.training.sharding import replicated, split_batch
 from gen_jax.training.state import State
 
 HeldOut = Callable[[], Iterable[Mapping[str, np.ndarray]]]
@@ -20,11 +21,11 @@ HeldOut = Callable[[], Iterable[Mapping[str, np.ndarray]]]
 class Evaluator:
     """Evaluates states of a game on the same held-out batches with the same noise each time."""
 
-    def __init__(self, game: Game, held_out: HeldOut, mesh: Mesh, seed: int):
-        """Nothing is compiled yet."""
-        self.game, self.held_out, self.mesh = game, held_out, mesh
+    def __init__(self, game: Game, held_out: HeldOut, mesh: Mesh, seed: int, reduce: Reduction = whole_batch):
+        """Nothing is compiled yet; `reduce` is that of the training."""
+        self.game, self.held_out, self.mesh, self.reduce = game, held_out, mesh, reduce
         self.root = jax.random.key(seed)
-        self._sums = jax.jit(self._batch_sums)
+        self._metrics = jax.jit(self._batch_metrics, out_shardings=replicated(mesh))
 
     def __call__(self, state: State) -> dict[str, float]:
         """The mean of each metric over the held-out split; none where the game has nothing to evaluate."""
@@ -33,20 +34,19 @@ class Evaluator:
         totals: dict[str, float] = {}
         examples = 0
         for number, batch in enumerate(self.held_out()):
-            on_device = jax.device_put(dict(batch), split_batch(self.mesh))
-            sums = self._sums(state.sampling_params, state.variables, on_device, np.int32(number), self.root)
-            for name, value in jax.device_get(sums).items():
-                totals[name] = totals.get(name, 0.0) + float(value)
+            rows = {name: place(array, split_batch(self.mesh)) for name, array in batch.items() if name != "mask"}
+            values = self._metrics(state.sampling_params, state.variables, rows, np.int32(number), self.root)
+            for name, value in jax.device_get(values).items():
+                totals[name] = totals.get(name, 0.0) + float(np.sum(value[batch["mask"]], dtype=np.float64))
             examples += int(batch["mask"].sum())
         return {name: total / examples for name, total in totals.items()}
 
-    def _batch_sums(
+    def _batch_metrics(
         self, params: Any, variables: Any, batch: dict[str, Array], number: Array, root: Array
     ) -> dict[str, Array]:
-        assert self.game.evaluate is not None
-        batch = dict(batch)
-        mask = batch.pop("mask")
-        key = keys.derive(root, "evaluate", number)
-        batch["x"] = self.game.transform.evaluate(batch["x"], keys.derive(key, "transform"))
-        metrics = self.game.evaluate(params, variables, batch, keys.derive(key, "loss"))
-        return {name: jnp.sum(jnp.where(mask, values, 0)) for name, values in metrics.items()}
+        def part(shared: Any, batch: Batch, key: Array) -> tuple[None, dict[str, Array]]:
+            assert self.game.evaluate is not None
+            batch = {**batch, "x": self.game.transform.evaluate(batch["x"], keys.derive(key, "transform"))}
+            return None, self.game.evaluate(*shared, batch, keys.derive(key, "loss"))
+
+        return self.reduce(part, (params, variables), batch, keys.derive(root, "evaluate", number))[1]

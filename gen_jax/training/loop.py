@@ -1,20 +1,20 @@
 """The one training loop."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
-from gen_jax.errors import NonFiniteError
+from gen_jax.errors import Preempted, StorageError
 from gen_jax.training.checkpoints import Checkpoints
-from gen_jax.training.game import Game
 from gen_jax.training.metrics_log import MetricsLog
+from gen_jax.training.nonfinite import bad_leaves, check_finite, due_metrics
 from gen_jax.training.program import Program
 from gen_jax.training.progress import Reporter
-from gen_jax.training.state import State, leaves_by_name
-from gen_jax.training.step import Metrics
+from gen_jax.training.state import State
+from gen_jax.training.step_directories import together
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,23 @@ class Cadence:
         return min([self.steps, *(step - step % period + period for period in periods)])
 
 
-def due_metrics(game: Game, step: int, metrics: tuple[Metrics, ...]) -> dict[str, jax.Array]:
-    """The metrics of those turns that were taken in the last of `step` steps."""
-    return {
-        name: value
-        for due, turn in zip(game.due(step - 1), metrics, strict=True)
-        if due
-        for name, value in turn.items()
-    }
+class Trouble:
+    """Says once that saving does not work, and once that it does again."""
 
+    def __init__(self, say: Callable[[str], None]):
+        self._say, self._last = say, ""
 
-def check_finite(metrics: Mapping[str, float], step: int, saved: int | None) -> None:
-    """Raises NonFiniteError naming what is NaN or infinite."""
-    names = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if names:
-        last = "there is no checkpoint yet" if saved is None else f"the last good checkpoint is that of step {saved}"
-        raise NonFiniteError(f"{', '.join(names)} stopped being finite at or before step {step}; {last}")
+    def report(self, line: str) -> None:
+        """Something could not be written; the training goes on."""
+        if not self._last:
+            self._say(f"warning: cannot save: {line}; training goes on, and the next save tries again")
+        self._last = line
 
-
-@jax.jit
-def non_finite_leaves(state: State) -> dict[str, jax.Array]:
-    """Whether each floating-point leaf holds a NaN or an infinity, by the leaf's name."""
-    leaves = leaves_by_name(state)
-    return {n: ~jnp.all(jnp.isfinite(x)) for n, x in leaves.items() if jnp.issubdtype(x.dtype, jnp.floating)}
+    def over(self) -> None:
+        """All that was to be written is."""
+        if self._last:
+            self._say("saving works again")
+        self._last = ""
 
 
 def train(
@@ -77,6 +71,10 @@ def train(
     log: MetricsLog,
     reporter: Reporter,
     evaluate: Callable[[int, State], Mapping[str, float]],
+    write: Callable[[], None] = lambda: None,
+    trouble: Trouble | None = None,
+    requested: Callable[[int], bool] = lambda step: False,
+    skipped: frozenset[int] = frozenset(),
 ) -> State:
     """Trains until `cadence.steps` steps are completed.
 
@@ -92,12 +90,20 @@ def train(
       log: where metrics go.
       reporter: shows progress.
       evaluate: (step, state) -> metrics; also draws the sample grid.
+      write: writes what else has to be on disk before a checkpoint; raises StorageError.
+      trouble: is told when something cannot be written.
+      requested: (step) -> whether to save and stop after it; asked once a dispatch.
+      skipped: steps, counted from 1, that are counted and not taken.
 
     Raises:
       NonFiniteError: a logged metric, or a parameter at the time of saving, is not finite. Nothing of it is saved.
+      Preempted: it was asked to stop, and has saved.
+      StorageError: the last state could not be saved.
     """
-    step = int(state.step)
+    trouble = trouble or Trouble(reporter.say)
+    step = begun = int(state.step)
     held: tuple[int, dict[str, jax.Array]] | None = None
+    measured: tuple[int, Mapping[str, float]] = (begun, {})
 
     def write_held() -> None:
         nonlocal held
@@ -107,37 +113,65 @@ def train(
         metrics = {name: float(value) for name, value in jax.device_get(on_device).items()}
         rate = reporter.trained(at, metrics)
         log.write(at, "train", metrics, {"examples_per_second": rate})
-        if not all(map(math.isfinite, metrics.values())):
-            log.flush()
         check_finite(metrics, at, checkpoints.latest())
 
     def save() -> None:
-        bad = {name: math.nan for name, is_bad in jax.device_get(non_finite_leaves(state)).items() if is_bad}
-        check_finite(bad, step, checkpoints.latest())
-        log.flush()
-        checkpoints.save(step, state, {"step": step})
+        """Raises StorageError if the disk does not even take the beginning."""
+        write_held()
+        check_finite(dict.fromkeys(bad_leaves(state), math.nan), step, checkpoints.latest())
+        together(log.flush)
+        together(write)
+        checkpoints.save(step, state, measured[1] if measured[0] == step else {})
 
-    begun = step
+    def try_to_save() -> None:
+        try:
+            checkpoints.check()
+            save()
+            trouble.over()
+        except StorageError as error:
+            trouble.report(str(error))
+
+    def save_and_wait() -> None:
+        """Raises StorageError unless the state is on disk."""
+        with contextlib.suppress(StorageError):
+            # What failed before does not matter if it works now.
+            checkpoints.wait()
+        save()
+        checkpoints.wait()
+        trouble.over()
+
     while step < cadence.steps:
         first = step == begun
-        state, step, metrics = program.advance(state, step, 1 if first else cadence.next_event(step) - step)
-        write_held()
+        if step + 1 in skipped:
+            state, step = program.skip(state, step)
+            write_held()
+            log.write(step, "train", {"skipped_steps": float(sum(number <= step for number in skipped))})
+        else:
+            stop = min([cadence.next_event(step), *(number - 1 for number in skipped if number > step)])
+            state, step, metrics = program.advance(state, step, 1 if first else stop - step)
+            write_held()
+            if cadence.due(cadence.log_every, step):
+                held = step, due_metrics(program.game, step, metrics)
         if first:
             jax.block_until_ready(state.step)
             reporter.start_clock(step)
-        if cadence.due(cadence.log_every, step):
-            held = step, due_metrics(program.game, step, metrics)
         if cadence.due(cadence.eval_every, step):
             write_held()
             with reporter.pause("evaluating"):
-                held_out = evaluate(step, state)
-                log.write(step, "eval", held_out)
-                reporter.evaluated(step, held_out)
-        if cadence.due(cadence.save_every, step):
+                measured = step, evaluate(step, state)
+                log.write(step, "eval", measured[1])
+                reporter.evaluated(*measured)
+        if step < cadence.steps and cadence.due(cadence.save_every, step):
             write_held()
             with reporter.pause("saving"):
-                save()
-    write_held()
-    log.flush()
-    checkpoints.wait()
+                try_to_save()
+        if step < cadence.steps and requested(step):
+            with reporter.pause("saving"):
+                save_and_wait()
+            raise Preempted(f"preempted after step {step}, saved; the same command continues")
+    if step > begun:
+        with reporter.pause("saving"):
+            save_and_wait()
+    else:
+        write_held()
     return state

@@ -7,30 +7,55 @@ from collections.abc import Mapping
 
 from etils import epath
 
+from gen_jax.errors import StorageError
+from gen_jax.training.event_log import EventLog
+from gen_jax.training.storage import first_line
+
 
 class MetricsLog:
     """Appends lines such as {"step": 100, "split": "train", "loss": 0.7}: finite numbers, or null for what is not.
 
     What depends on the machine, such as examples per second, goes to TensorBoard alone, so that `metrics.jsonl` is a
-    function of the configuration.
+    function of the configuration. All lines are kept in memory as well: a file that was damaged or removed, or that a
+    full disk cut short, is written anew as soon as that is possible.
     """
 
-    def __init__(self, directory: epath.PathLike, step: int):
+    def __init__(self, directory: epath.PathLike, step: int, *, writes: bool = True):
         """Opens the log of a run that continues after `step` steps; later lines, which will be written again, go.
 
         Args:
           directory: the run directory; `gs://` works too, where every flush writes the whole file again.
           step: the step of the checkpoint that the run continues from, 0 for a new run.
-        """
-        from tensorboardX import SummaryWriter
+          writes: False in processes that leave it to another one.
 
-        directory = epath.Path(directory)
-        self._path = directory / "metrics.jsonl"
-        self._local = "://" not in str(directory)
-        self._lines = [line for line in self._intact_lines() if json.loads(line)["step"] <= step]
-        self._written = len(self._lines)
-        self._write_all()
-        self._tensorboard = SummaryWriter(str(directory), purge_step=step + 1)
+        Raises:
+          StorageError: the file cannot be read or written.
+        """
+        self._directory = epath.Path(directory)
+        self._path = self._directory / "metrics.jsonl"
+        self._appends = "://" not in str(directory)
+        self._writes = writes
+        self._events = EventLog(directory, step)
+        self._lines: list[str] = []
+        # How many lines are known to be on disk; None: what is there is not what should be.
+        self._written: int | None = None
+        try:
+            self._lines = [line for line in self._intact_lines() if json.loads(line)["step"] <= step]
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be read: {first_line(error)}") from error
+        self.flush()
+
+    def rewind(self, step: int) -> None:
+        """Drops the lines after `step`, because the run goes back there.
+
+        Raises:
+          StorageError: the file cannot be written.
+        """
+        self._lines = [line for line in self._lines if json.loads(line)["step"] <= step]
+        self._written = None
+        self._events.close()
+        self._events = EventLog(self._directory, step)
+        self.flush()
 
     def write(self, step: int, split: str, metrics: Mapping[str, float], machine: Mapping[str, float] = {}) -> None:
         """Adds a line.
@@ -43,28 +68,38 @@ class MetricsLog:
         """
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self._lines.append(json.dumps({"step": step, "split": split, **finite}))
-        for name, value in {**metrics, **machine}.items():
-            self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+        self._events.add(step, {f"{split}/{name}": value for name, value in {**metrics, **machine}.items()})
 
     def flush(self) -> None:
-        """Puts what was written on disk; to be called before a checkpoint that assumes it is there."""
-        if self._local:
-            with self._path.open("a") as file:
-                file.writelines(f"{line}\n" for line in self._lines[self._written :])
-                file.flush()
-                os.fsync(file.fileno())
-        else:
-            self._write_all()
-        self._written = len(self._lines)
-        self._tensorboard.flush()
+        """Puts what was written on disk; to be called before a checkpoint that assumes it is there.
+
+        Raises:
+          StorageError: the disk did not take it; the next flush tries again.
+        """
+        if not self._writes:
+            return
+        try:
+            if self._written is None or not self._appends or not self._path.exists():
+                self._write_all()
+            else:
+                with self._path.open("a") as file:
+                    # Until all is on disk, nothing is known of what is.
+                    new, self._written = self._lines[self._written :], None
+                    file.writelines(f"{line}\n" for line in new)
+                    file.flush()
+                    os.fsync(file.fileno())
+            self._written = len(self._lines)
+            self._events.flush()
+        except OSError as error:
+            raise StorageError(f"{self._path} could not be written: {first_line(error)}") from error
 
     def close(self) -> None:
-        """Flushes, and lets go of the files."""
-        self.flush()
-        self._tensorboard.close()
+        """Lets go of the files; what was not flushed is not written."""
+        self._events.close()
 
     def _write_all(self) -> None:
         """Replaces the file at once, so that a kill leaves the old one or the new one."""
+        self._directory.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(self._path.name + ".tmp")
         temporary.write_text("".join(f"{line}\n" for line in self._lines))
         temporary.replace(self._path)

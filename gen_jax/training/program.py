@@ -1,5 +1,6 @@
 """The train step compiled for the devices at hand, and dispatched the way that suits them."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ class Program:
         mesh: Mesh,
         seed: int,
         *,
+        shardings: State | None = None,
         reproducible: bool = False,
         loop: bool | None = None,
     ):
@@ -39,6 +41,7 @@ class Program:
           source: where batches come from.
           mesh: the devices.
           seed: all randomness is a function of it, the step and names.
+          shardings: of the leaves of the state; None: whole on every device.
           reproducible: whether the bits are the same on any number of devices (of those that virtual shards allow).
           loop: whether many steps are one dispatch; None: where the devices are no CPUs.
         """
@@ -46,9 +49,13 @@ class Program:
         self.root = jax.random.key(seed)
         self.loop = mesh.devices.flat[0].platform != "cpu" if loop is None else loop
         self.reduce = VirtualShards(mesh, unroll=not self.loop) if reproducible else whole_batch
-        options: dict[str, Any] = {"donate_argnums": 0, "out_shardings": replicated(mesh)}
+        options: dict[str, Any] = {
+            "donate_argnums": 0,
+            "out_shardings": (shardings or replicated(mesh), replicated(mesh)),
+        }
         self._one_step = jax.jit(self._step, static_argnames=("due", "unroll"), **options)
         self._many_steps = jax.jit(self._steps, **options)
+        self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
         """Dispatches up to `steps` steps, and waits for them on several CPU devices alone.
@@ -73,6 +80,11 @@ class Program:
             # take the threads that the other's all-reduce waits for, and XLA ends the process.
             jax.block_until_ready(state)
         return state, step + 1, metrics
+
+    def skip(self, state: State, step: int) -> tuple[State, int]:
+        """Counts a step without taking it: its batches are left out, and the state stays as it is."""
+        self.source.feed(step)
+        return dataclasses.replace(state, step=self._count(state.step)), step + 1
 
     def _step(
         self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None, unroll: bool

@@ -37,8 +37,8 @@ class VirtualShards:
     """The batch in eight shards, whatever the devices: the same bits on 1, 2, 4 and 8 of them, in any processes.
 
     A device holds consecutive shards and adds their answers in pairs, then pairs of pairs; the devices go on with the
-    same tree by exchanging sums with a partner at distance 1, 2, 4. Both partners add the same two numbers, and a sum of
-    two does not depend on their order.
+    same tree by exchanging sums with a partner at distance 1, 2, 4. Both partners add the same two numbers, and a sum
+    of two does not depend on their order.
     """
 
     def __init__(self, mesh: Mesh, *, unroll: bool):
@@ -90,14 +90,23 @@ class VirtualShards:
         else:
             stacked = jax.lax.map(lambda numbered: one(*numbered), (shards, first + jnp.arange(local)))
             answers = [jax.tree.map(lambda leaf, n=n: leaf[n], stacked) for n in range(local)]
-        sums = isolated(add_in_tree)([means for means, _ in answers])
+        sums = self._add([means for means, _ in answers])
         distance = 1
         while distance < self.mesh.size:
             partners = [(device, device ^ distance) for device in range(self.mesh.size)]
             other = jax.tree.map(lambda leaf, to=partners: jax.lax.ppermute(leaf, axes, to), sums)
-            sums, distance = isolated(add_in_tree)([sums, other]), 2 * distance
+            sums, distance = self._add([sums, other]), 2 * distance
         means = jax.tree.map(lambda leaf: leaf / SHARDS if inexact(leaf) else leaf, sums)
         return means, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[examples for _, examples in answers])
+
+    def _add(self, trees: list[PyTree]) -> PyTree:
+        if not self.unroll:
+            return add_in_tree(trees)
+        # A call that XLA may not inline is compiled by itself. Inlined, a sum is fused with the products that it adds,
+        # some of them in one rounding, and which depends on how many shards the device has. (The shards themselves as
+        # such calls would be safer still, but XLA's CPU convolutions are several times slower there.)
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(add_in_tree)(trees)
 
 
 def inexact(leaf: jax.Array) -> bool:
@@ -115,10 +124,3 @@ def add_in_tree(trees: list[PyTree]) -> PyTree:
     while len(trees) > 1:
         trees = [add(one, other) for one, other in zip(trees[::2], trees[1::2], strict=True)]
     return trees[0]
-
-
-def isolated(function):
-    def call(*arguments):
-        with set_xla_metadata(inlineable="false"):
-            return jax.jit(function)(*arguments)
-    return call

@@ -13,9 +13,16 @@ from gen_jax.training.state import State
 class Sampler:
     """Draws samples with the averaged weights where the game keeps them."""
 
-    def __init__(self, game: Game, chunk: int = 256):
-        """Nothing is compiled yet; at most `chunk` samples are drawn at once, which bounds the memory."""
-        self.game, self.chunk = game, chunk
+    def __init__(self, game: Game, chunk: int = 256, *, alone: bool = False):
+        """Nothing is compiled yet.
+
+        Args:
+          game: the method.
+          chunk: at most so many samples are drawn at once, which bounds the memory.
+          alone: whether to draw on one device, so that the bits do not depend on how many there are; the state must
+            then be whole on it.
+        """
+        self.game, self.chunk, self.alone = game, chunk, alone
         self._sample = jax.jit(self._restored, static_argnames="n")
 
     def __call__(self, state: State, key: Array, n: int, **condition: Any) -> np.ndarray:
@@ -28,14 +35,15 @@ class Sampler:
           **condition: what the method's `sample` takes beside; arrays whose first axis has length n.
         """
         chunk = min(n, self.chunk)
+        nets = state.sampling_params, state.variables
+        if self.alone:
+            nets = jax.tree.map(lambda leaf: leaf.addressable_data(0), nets)
         parts = []
         for number, start in enumerate(range(0, n, chunk)):
             rows = np.minimum(np.arange(start, start + chunk), n - 1)
             part = {name: np.asarray(values)[rows] for name, values in condition.items()}
             part_key = keys.derive(key, "chunk", number)
-            parts.append(
-                jax.device_get(self._sample(state.sampling_params, state.variables, part_key, n=chunk, **part))
-            )
+            parts.append(jax.device_get(self._sample(*nets, part_key, n=chunk, **part)))
         return np.concatenate(parts)[:n]
 
     def _restored(self, params: Any, variables: Any, key: Array, *, n: int, **condition: Any) -> Any:

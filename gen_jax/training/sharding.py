@@ -3,17 +3,24 @@
 One program runs on every device (SPMD); `jit` splits it by the shardings of its arguments and inserts the collectives.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from gen_jax.training.game import PyTree
 
-def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """All devices in a mesh of axes (`data`, `fsdp`), for now with every device along `data`.
+
+def make_mesh(devices: list[jax.Device] | None = None, fsdp: int = 1) -> Mesh:
+    """All devices, or those given, in a mesh of axes (`data`, `fsdp`).
 
     Auto axes: XLA propagates shardings through the step. (`jax.make_mesh` would make them Explicit.)
+
+    Raises:
+      ValueError: `fsdp` does not divide the number of devices.
     """
-    grid = np.array(jax.devices() if devices is None else devices).reshape(-1, 1)
+    grid = np.array(jax.devices() if devices is None else devices).reshape(-1, fsdp)
     return Mesh(grid, ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
@@ -25,3 +32,22 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def split_batch(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """The array's `axis` split over all devices."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, mesh.axis_names))
+
+
+def state_shardings(mesh: Mesh, state: PyTree) -> PyTree:
+    """Every leaf split over `fsdp` along its largest axis that can be, and whole where none can.
+
+    Args:
+      mesh: the devices.
+      state: arrays or ShapeDtypeStructs.
+    """
+    parts = mesh.shape["fsdp"]
+
+    def sharding(leaf: Any) -> NamedSharding:
+        divisible = [axis for axis, size in enumerate(leaf.shape) if size % parts == 0]
+        if parts == 1 or not divisible:
+            return replicated(mesh)
+        axis = max(divisible, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * axis, "fsdp"))
+
+    return jax.tree.map(sharding, state)

@@ -53,7 +53,9 @@ def move(
         def objective(owned: Params) -> tuple[Array, Any]:
             per_example, aux = player.loss({**params, **owned}, variables, batch, turn_keys.loss, carry)
             if per_example.ndim != 1:
-                raise ValueError(f"the loss of player {name!r} has shape {per_example.shape}, not one value per example")
+                raise ValueError(
+                    f"the loss of player {name!r} has shape {per_example.shape}, not one value per example"
+                )
             # The one place that averages over examples and, the batch being sharded, over devices.
             return jnp.mean(per_example), aux
 

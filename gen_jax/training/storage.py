@@ -68,7 +68,8 @@ def let_go(error: BaseException) -> None:
     Each would print an error of its own, from Python's collector or from a thread of TensorStore, pages in all.
     """
     hooks = sys.unraisablehook, sys.excepthook
-    sys.unraisablehook = sys.excepthook = lambda *unused: None
+    sys.unraisablehook = lambda unraisable: None
+    sys.excepthook = lambda kind, value, trace: None
     try:
         for one in chain(error):
             traceback.clear_frames(one.__traceback__)

@@ -22,7 +22,8 @@ import gen_jax
 from gen_jax.config import Config
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
-from gen_jax.run import Run, initial_state, train_run
+from gen_jax.run import Run, initial_state
+from gen_jax.trainer import train_run
 from gen_jax.training import digest
 from gen_jax.training.sharding import make_mesh, replicated
 

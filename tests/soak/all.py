@@ -64,9 +64,7 @@ def main(options: Options) -> int:
     codes = {}
     for name, given in arguments.items():
         (work / name).mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, HERE / f"{name}.py", *given]
-        if name != "mutations":
-            command += ["--work", work / name]
+        command = [sys.executable, HERE / f"{name}.py", *given, "--work", work / name]
         # In a session of its own, so that Ctrl-C reaches it once, from here.
         process = subprocess.Popen([str(part) for part in command], start_new_session=True)
         try:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+import time
 
 import jax
 import jax.numpy as jnp
@@ -434,16 +435,17 @@ def test_what_kills_left_is_no_step_and_is_cleaned_up_by_who_writes(opened):
 
 @pytest.fixture
 def failing(monkeypatch, opened):
-    """A switch for what goes wrong while a step is saved."""
+    """{step: what goes wrong while it is saved}"""
     import orbax.checkpoint as ocp
     from etils import epath
 
     real_finalize, real_mkdir = ocp.StandardCheckpointHandler.finalize, epath.gpath.PosixGPath.mkdir
-    refusal = {"how": None}
+    failures = {}
 
     def finalize(self, directory):
         # In the background, when all is written and before it gets its name.
-        match refusal["how"]:
+        step = int(re.search(r"/(\d+)\.orbax-checkpoint-tmp", str(directory))[1])
+        match failures.get(step):
             case "background":
                 raise OSError(errno.ENOSPC, "No space left on device")
             case "tensorstore":
@@ -452,23 +454,23 @@ def failing(monkeypatch, opened):
             case "bug":
                 raise ZeroDivisionError("a bug")
             case "vanish":
-                shutil.rmtree(opened.directory)
+                opened.directory.rename(opened.directory.with_name("gone"))
         return real_finalize(self, directory)
 
     def mkdir(self, *args, **kwargs):
-        if refusal["how"] == "at once":
+        if failures.get(int(re.match(r"\d*", self.name)[0] or -1)) == "at once":
             raise PermissionError(errno.EACCES, "Permission denied", str(self))
         return real_mkdir(self, *args, **kwargs)
 
     monkeypatch.setattr(ocp.StandardCheckpointHandler, "finalize", finalize)
     monkeypatch.setattr(epath.gpath.PosixGPath, "mkdir", mkdir)
-    return refusal
+    return failures
 
 
 @pytest.mark.parametrize("how", ["background", "tensorstore"])
 def test_a_save_that_fails_in_the_background_is_told_once_and_harms_nothing(opened, failing, how):
     checkpoints = saved(opened, 1, 2)
-    failing["how"] = how
+    failing.update({3: how, 4: how})
     checkpoints.save(3, at(3))
     with pytest.raises(StorageError, match=r"^step 3 could not be saved: .*No space left on device"):
         checkpoints.wait()
@@ -476,7 +478,6 @@ def test_a_save_that_fails_in_the_background_is_told_once_and_harms_nothing(open
     assert checkpoints.steps() == [1, 2]
     # An older failure is told by the next save, which succeeds.
     checkpoints.save(4, at(4))
-    failing["how"] = None
     checkpoints.save(5, at(5))
     assert [line.partition(":")[0] for line in opened.said] == ["step 4 could not be saved"]
     checkpoints.wait()
@@ -489,9 +490,10 @@ def test_a_save_that_fails_in_the_background_is_told_once_and_harms_nothing(open
 def test_a_failure_can_be_asked_for_without_waiting(opened, failing):
     checkpoints = saved(opened, 1)
     checkpoints.check()
-    failing["how"] = "background"
+    failing[2] = "background"
     checkpoints.save(2, at(2))
-    checkpoints._pending[1].join()
+    while checkpoints._writer.busy_with is not None:
+        time.sleep(0.01)
     with pytest.raises(StorageError, match=r"^step 2 could not be saved: "):
         checkpoints.check()
     checkpoints.check()
@@ -499,16 +501,15 @@ def test_a_failure_can_be_asked_for_without_waiting(opened, failing):
 
 def test_a_save_that_cannot_begin_names_the_earlier_failure_too(opened, failing):
     checkpoints = saved(opened, 1)
-    failing["how"] = "background"
+    failing.update({2: "background", 3: "at once"})
     checkpoints.save(2, at(2))
-    failing["how"] = "at once"
     with pytest.raises(
         StorageError, match=r"^step 3 could not be saved: .*denied.*; before, step 2 could not be saved: "
     ):
         checkpoints.save(3, at(3))
     with pytest.raises(StorageError, match=r"^step 3 could not be saved: PermissionError: [^;]*$"):
         checkpoints.save(3, at(3))
-    failing["how"] = None
+    failing.clear()
     checkpoints.save(3, at(3))
     checkpoints.wait()
     assert checkpoints.steps() == [1, 3]
@@ -517,7 +518,7 @@ def test_a_save_that_cannot_begin_names_the_earlier_failure_too(opened, failing)
 
 def test_a_bug_in_saving_is_raised_as_it_is(opened, failing):
     checkpoints = opened()
-    failing["how"] = "bug"
+    failing[1] = "bug"
     checkpoints.save(1, at(1))
     with pytest.raises(ZeroDivisionError):
         checkpoints.wait()
@@ -525,7 +526,7 @@ def test_a_bug_in_saving_is_raised_as_it_is(opened, failing):
 
 def test_closing_reports_what_failed(opened, failing):
     checkpoints = opened()
-    failing["how"] = "background"
+    failing[1] = "background"
     checkpoints.save(1, at(1))
     checkpoints.close()
     assert [line.partition(":")[0] for line in opened.said] == ["step 1 could not be saved"]
@@ -533,7 +534,7 @@ def test_closing_reports_what_failed(opened, failing):
 
 def test_steps_are_only_deleted_once_a_newer_one_is_on_disk(opened, failing):
     checkpoints = saved(opened, 1, 2)
-    failing["how"] = "background"
+    failing.update(dict.fromkeys(range(3, 9), "background"))
     for step in range(3, 9):
         checkpoints.save(step, at(step))
     with pytest.raises(StorageError):
@@ -559,11 +560,10 @@ def test_a_directory_that_vanished_is_made_again(tmp_path, gone, opened):
 
 def test_a_directory_that_vanishes_during_a_save_fails_that_save_alone(opened, failing):
     checkpoints = saved(opened, 1)
-    failing["how"] = "vanish"
+    failing[2] = "vanish"
     checkpoints.save(2, at(2))
     with pytest.raises(StorageError, match=r"^step 2 could not be saved: "):
         checkpoints.wait()
-    failing["how"] = None
     checkpoints.save(3, at(3))
     checkpoints.wait()
     assert checkpoints.steps() == [3]

@@ -1,0 +1,131 @@
+"""NaN and infinity: noticing them, and finding the step that made them by taking the steps again."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from gen_jax.errors import NonFiniteError
+from gen_jax.training.game import Batch, Game
+from gen_jax.training.program import Program
+from gen_jax.training.state import State, leaves_by_name
+from gen_jax.training.step import Metrics
+
+
+def due_metrics(game: Game, step: int, metrics: tuple[Metrics, ...]) -> dict[str, jax.Array]:
+    """The metrics of those turns that were taken in the last of `step` steps."""
+    return {
+        name: value
+        for due, turn in zip(game.due(step - 1), metrics, strict=True)
+        if due
+        for name, value in turn.items()
+    }
+
+
+def check_finite(metrics: Mapping[str, float], step: int, saved: int | None) -> None:
+    """Raises NonFiniteError naming what is NaN or infinite."""
+    names = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if names:
+        last = "there is no checkpoint yet" if saved is None else f"the last good checkpoint is that of step {saved}"
+        raise NonFiniteError(f"{', '.join(names)} stopped being finite at or before step {step}; {last}", step)
+
+
+@jax.jit
+def non_finite_leaves(state: State) -> dict[str, jax.Array]:
+    """Whether each floating-point leaf holds a NaN or an infinity, by the leaf's name."""
+    leaves = leaves_by_name(state)
+    return {n: ~jnp.all(jnp.isfinite(x)) for n, x in leaves.items() if jnp.issubdtype(x.dtype, jnp.floating)}
+
+
+def bad_leaves(state: State) -> list[str]:
+    """Names of the leaves that hold a NaN or an infinity."""
+    return [name for name, is_bad in jax.device_get(non_finite_leaves(state)).items() if is_bad]
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """The step that made a number that is not finite.
+
+    Attributes:
+      step: its number, counted from 1.
+      before: the state before it, all finite.
+      metrics: of the step, those that are not finite as NaN or infinity.
+      leaves: names of the leaves of the state after it that are not finite.
+    """
+
+    step: int
+    before: State
+    metrics: dict[str, float]
+    leaves: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """All that is not finite."""
+        return [name for name, value in self.metrics.items() if not math.isfinite(value)] + self.leaves
+
+
+def take_one(program: Program, state: State, step: int) -> tuple[State, Culprit]:
+    """The state after one more step, and what of it is not finite; `state` is not donated."""
+    after, _, metrics = program.advance(jax.tree.map(jnp.copy, state), step, 1)
+    values = {n: float(v) for n, v in jax.device_get(due_metrics(program.game, step + 1, metrics)).items()}
+    return after, Culprit(step + 1, state, values, bad_leaves(after))
+
+
+def find_culprit(program: Program, state: State, last: int, skipped: frozenset[int]) -> Culprit | None:
+    """Takes the steps from `state` on again, one at a time, until one makes a number that is not finite.
+
+    None where none does up to step `last`: then it was not the computation, and the machine is to be suspected.
+    """
+    step = int(state.step)
+    while step < last:
+        if step + 1 in skipped:
+            state, step = program.skip(state, step)
+            continue
+        after, culprit = take_one(program, state, step)
+        if culprit.names:
+            return culprit
+        state, step = after, step + 1
+    return None
+
+
+def write_report(directory: epath.Path, culprit: Culprit, batches: list[Batch], command: str) -> None:
+    """Writes report.json and batches.npz (x_0, index_0, … of each batch that the step drew)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {
+        "step": culprit.step,
+        "last_good_step": culprit.step - 1,
+        "leaves": culprit.leaves,
+        "metrics": {name: value if math.isfinite(value) else str(value) for name, value in culprit.metrics.items()},
+        "reproduce": command,
+    }
+    (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    arrays = {f"{name}_{n}": np.asarray(value) for n, batch in enumerate(batches) for name, value in batch.items()}
+    with (directory / "batches.npz").open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+class GivenBatches:
+    """The batches of one step, as `write_report` stored them: a source for that step alone."""
+
+    same_feed = False
+
+    def __init__(self, file: epath.Path):
+        with file.open("rb") as opened, np.load(opened) as arrays:
+            self._arrays = {name: jnp.asarray(arrays[name]) for name in arrays.files}
+
+    def feed(self, step: int) -> dict[str, jax.Array]:
+        """All arrays."""
+        return self._arrays
+
+    def batch(self, feed: dict[str, jax.Array], step: Any, draw: Any) -> Batch:
+        """One of the batches; `draw` must not be traced."""
+        return {name.rpartition("_")[0]: value for name, value in feed.items() if name.endswith(f"_{draw}")}
+
+    def close(self) -> None:
+        """Nothing to let go of."""
