@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -83,13 +84,11 @@ class RunDirectory:
           ConfigError: another process still trains here after `patience` seconds; one that was just killed may need
             a moment to be gone.
         """
-        try:
-            import fcntl
-        except ImportError:
-            fcntl = None
-        if fcntl is None or "://" in str(self.path):
+        if "://" in str(self.path) or sys.platform == "win32":
             yield
             return
+        import fcntl
+
         handle = os.open(self.path, os.O_RDONLY)
         try:
             deadline = time.monotonic() + patience

@@ -47,6 +47,7 @@ class Evaluator:
         def part(shared: Any, batch: Batch, key: Array) -> tuple[None, dict[str, Array]]:
             assert self.game.evaluate is not None
             batch = {**batch, "x": self.game.transform.evaluate(batch["x"], keys.derive(key, "transform"))}
-            return None, self.game.evaluate(*shared, batch, keys.derive(key, "loss"))
+            params, variables = shared
+            return None, self.game.evaluate(params, variables, batch, keys.derive(key, "loss"))
 
         return self.reduce(part, (params, variables), batch, keys.derive(root, "evaluate", number))[1]

@@ -107,7 +107,7 @@ def write_report(directory: epath.Path, culprit: Culprit, batches: list[Batch], 
     (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     arrays = {f"{name}_{n}": np.asarray(value) for n, batch in enumerate(batches) for name, value in batch.items()}
     with (directory / "batches.npz").open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 class GivenBatches:
