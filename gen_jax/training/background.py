@@ -9,7 +9,7 @@ from typing import Any
 from gen_jax.errors import StorageError
 from gen_jax.training.state import State
 from gen_jax.training.step_directories import StepDirectories, together
-from gen_jax.training.storage import first_line, is_about_storage, let_go
+from gen_jax.training.storage import first_line, ignore_closed_loops, is_about_storage, let_go
 
 
 def not_from_orbax(record: logging.LogRecord) -> bool:
@@ -26,6 +26,7 @@ class BackgroundWriter:
         self._pending: tuple[int, threading.Thread] | None = None
         self._failure: tuple[str, BaseException] | None = None
         logging.getLogger("absl").addFilter(not_from_orbax)
+        ignore_closed_loops()
 
     @property
     def busy_with(self) -> int | None:

@@ -79,7 +79,7 @@ def split_the_cpu() -> None:
     import jax
 
     several = PROCESSES in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not several and jax.config.read("jax_num_cpu_devices") < 2:
+    if not several and getattr(jax.config, "jax_num_cpu_devices", -1) < 2:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", 2)
 

@@ -3,11 +3,13 @@
 import contextlib
 import errno
 import gc
+import os
 import re
 import sys
 import time
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 from etils import epath
@@ -23,7 +25,9 @@ NUMBER = re.compile(r"os_error_code='(\d+)'")
 
 
 def first_line(error: BaseException) -> str:
-    """Type and first line of an exception's message."""
+    """Type and first line of an exception's message, of TensorStore's long ones only what the system said."""
+    if found := NUMBER.search(str(error)):
+        return os.strerror(int(found[1]))
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
@@ -60,6 +64,19 @@ def is_unreadable(error: BaseException) -> bool:
         if isinstance(one, ValueError) and STATUS.match(str(one)):
             return True
     return False
+
+
+def ignore_closed_loops() -> None:
+    """From now on, threads of TensorStore that find Orbax gone after a failure are not heard of."""
+    before = sys.unraisablehook
+    if getattr(before, "__name__", "") == "other_than_closed_loops":
+        return
+
+    def other_than_closed_loops(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = other_than_closed_loops
 
 
 def let_go(error: BaseException) -> None:

@@ -136,8 +136,11 @@ def test_a_state_comes_back_to_the_bit_on_the_devices_that_are_asked_for(opened,
 def test_sharded_leaves_come_back_on_another_mesh(opened, saved_on, restored_on):
     def spread(devices):
         mesh = make_mesh(jax.devices()[:devices])
-        first = lambda leaf: split_batch(mesh) if leaf.ndim and leaf.shape[0] % devices == 0 else replicated(mesh)  # noqa: E731
-        return jax.tree.map(lambda leaf: jax.device_put(leaf, first(leaf)), at(3))
+
+        def sharding(leaf):
+            return split_batch(mesh) if leaf.ndim and leaf.shape[0] % devices == 0 else replicated(mesh)
+
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding(leaf)), at(3))
 
     checkpoints = opened()
     checkpoints.save(3, spread(saved_on))
@@ -192,6 +195,10 @@ def test_what_is_best_goes_by_the_name_of_the_metric():
     assert kept_steps(metrics, 2, "fid") == {2, 3, 4}
     assert kept_steps(metrics, 3, None) == {2, 3, 4}
     assert kept_steps({}, 2, "fid") == set()
+
+
+def test_a_step_that_was_just_saved_is_kept_even_if_others_have_larger_numbers(opened):
+    assert saved(opened, 9, 12, 5).steps() == [5, 9, 12]
 
 
 def test_a_step_that_is_saved_is_left_alone(opened):
