@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 from gen_jax import load
-from gen_jax.errors import ConfigError, GenJaxError
+from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError
 from gen_jax.experiment import exit_with
 
 RunDir = Annotated[str, tyro.conf.Positional]
@@ -72,6 +72,21 @@ def digest(run: RunDir, /, step: int | None = None) -> None:
         step: Which checkpoint (default: the newest).
     """
     print(load(run, step).digest())
+
+
+@app.command
+def replay(bundle: Annotated[str, tyro.conf.Positional], /) -> None:
+    """Takes a step again that made a NaN or an infinity, and names what is not finite after it; exits with 4.
+
+    Args:
+        bundle: What the training named when it stopped: RUN/nonfinite/STEP
+    """
+    from gen_jax.replay import replay
+
+    found = replay(bundle)
+    print(json.dumps(found, indent=2))
+    if found["not_finite"]:
+        sys.exit(NonFiniteError.exit_code)
 
 
 @app.command

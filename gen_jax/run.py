@@ -80,6 +80,19 @@ class Examiner:
         return found
 
 
+def described_run(path: epath.PathLike) -> tuple[Config, DataInfo, Game]:
+    """The configuration, the data's description and the game of a run directory.
+
+    Raises:
+      ConfigError: `path` is no run directory.
+    """
+    stored = RunDirectory(path).read()
+    experiment = find(stored["experiment"])
+    config = from_json(type(experiment.presets["default"]), stored["config"])
+    info = DataInfo.from_json(stored["data"])
+    return config, info, experiment.build(config, info)
+
+
 class Run:
     """A trained run, as `gen_jax.load` returns it.
 
@@ -99,11 +112,7 @@ class Run:
           ConfigError: `path` is no run directory, or has no such checkpoint.
         """
         self.directory = RunDirectory(path)
-        stored = self.directory.read()
-        experiment = find(stored["experiment"])
-        self.config = from_json(type(experiment.presets["default"]), stored["config"])
-        self.info = DataInfo.from_json(stored["data"])
-        self.game = experiment.build(self.config, self.info)
+        self.config, self.info, self.game = described_run(path)
         self._mesh = make_mesh()
         checkpoints = Checkpoints(self.directory.checkpoints, create=False, report=warnings.warn)
         try:

@@ -32,7 +32,6 @@ from gen_jax.training.progress import Reporter, duration
 from gen_jax.training.reduction import SHARDS
 from gen_jax.training.sharding import make_mesh, replicated, split_batch, state_shardings
 from gen_jax.training.state import State
-from gen_jax.training.step_directories import together
 from gen_jax.training.storage import first_line
 
 # After so many steps left out, what is wrong is not the batches.
@@ -206,7 +205,6 @@ class TrainingRun:
                         )
                     break
                 except NonFiniteError as error:
-                    together(self.log.flush)
                     skipped = self.without_culprit(error, skipped)
                     start, state = self.begin()
                     begun = start or 0

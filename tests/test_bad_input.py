@@ -301,25 +301,27 @@ def test_corrupt_configuration_is_refused_and_kept(workplace, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("arguments", "step", "saved"),
     [
         # The update of step 3 is seen in the loss of step 4, before that step is saved.
-        (["--nan-at", 3], "loss stopped being finite at or before step 4; the last good checkpoint is that of step 2"),
+        (["--nan-at", 3], 3, ["2"]),
         # Nothing is logged: it is seen when the parameters would be saved.
-        (
-            ["--nan-at", 4, "--log-every", 0],
-            "params/mean/value stopped being finite at or before step 4; the last good checkpoint is that of step 2",
-        ),
-        (["--nan-at", 1], "loss stopped being finite at or before step 2; there is no checkpoint yet"),
+        (["--nan-at", 4, "--log-every", 0], 4, ["2"]),
+        # Nothing is saved yet.
+        (["--nan-at", 1], 1, []),
     ],
 )
-def test_numbers_that_stop_being_finite_end_the_run_by_name_and_step(workplace, capsys, arguments, text):
+def test_numbers_that_stop_being_finite_end_the_run_by_leaf_and_step(workplace, capsys, arguments, step, saved):
     with pytest.raises(SystemExit) as exit:
         main(TOY, ["--run-dir", "run", "--steps", "6", *map(str, arguments)])
     assert exit.value.code == 4
-    assert capsys.readouterr().err == f"error: {text}\n"
-    saved = [path.name for path in (workplace / "run" / "checkpoints").iterdir()]
-    assert saved == (["2"] if "step 2" in text.split(";")[1] else [])
+    assert capsys.readouterr().err == (
+        f"error: params/mean/value stopped being finite in step {step}; to reproduce it: "
+        f"python -m gen_jax replay run/nonfinite/{step}, or --on-nonfinite rollback to leave it out\n"
+    )
+    assert [path.name for path in (workplace / "run" / "checkpoints").iterdir()] == saved
+    report = json.loads((workplace / "run" / "nonfinite" / str(step) / "report.json").read_text())
+    assert (report["step"], report["last_good_step"], report["leaves"]) == (step, step - 1, ["params/mean/value"])
 
 
 def test_run_that_stopped_can_be_looked_at_and_says_where_it_stopped(workplace):

@@ -123,7 +123,8 @@ def test_every_number_has_a_range():
     numbers = {
         f.name for f in dataclasses.fields(Example) if isinstance(getattr(Example(), f.name), int | float | tuple)
     }
-    assert ranged == (numbers - {"skip_bad_images"}) | {"image_size"}
+    switches = {"skip_bad_images", "reproducible", "distributed"}
+    assert ranged == (numbers - switches) | {"image_size"}
 
 
 def test_free_fields_are_those_that_leave_the_learning_alone():
@@ -136,6 +137,10 @@ def test_free_fields_are_those_that_leave_the_learning_alone():
         "eval_every",
         "save_every",
         "keep",
+        "keep_best",
+        "on_nonfinite",
+        "fsdp",
+        "distributed",
         "grid_samples",
     }
     assert free_fields(Config) == free

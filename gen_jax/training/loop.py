@@ -113,6 +113,9 @@ def train(
         metrics = {name: float(value) for name, value in jax.device_get(on_device).items()}
         rate = reporter.trained(at, metrics)
         log.write(at, "train", metrics, {"examples_per_second": rate})
+        if not all(map(math.isfinite, metrics.values())):
+            with contextlib.suppress(StorageError):
+                together(log.flush)
         check_finite(metrics, at, checkpoints.latest())
 
     def save() -> None:

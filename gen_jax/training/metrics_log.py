@@ -1,5 +1,6 @@
 """`metrics.jsonl` and its twin for TensorBoard: one line per logged step and split."""
 
+import contextlib
 import json
 import math
 import os
@@ -94,7 +95,9 @@ class MetricsLog:
             raise StorageError(f"{self._path} could not be written: {first_line(error)}") from error
 
     def close(self) -> None:
-        """Lets go of the files; what was not flushed is not written."""
+        """Flushes, where the disk takes it, and lets go of the files."""
+        with contextlib.suppress(StorageError):
+            self.flush()
         self._events.close()
 
     def _write_all(self) -> None:

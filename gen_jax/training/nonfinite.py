@@ -123,7 +123,7 @@ class GivenBatches:
         """All arrays."""
         return self._arrays
 
-    def batch(self, feed: dict[str, jax.Array], step: Any, draw: Any) -> Batch:
+    def batch(self, feed: dict[str, jax.Array], step: Any, draw: Any) -> dict[str, jax.Array]:
         """One of the batches; `draw` must not be traced."""
         return {name.rpartition("_")[0]: value for name, value in feed.items() if name.endswith(f"_{draw}")}
 

@@ -15,7 +15,8 @@ from gen_jax.data import batch_indices
 from gen_jax.errors import NonFiniteError
 from gen_jax.training import Aux, Turn
 from gen_jax.training.checkpoints import Checkpoints
-from gen_jax.training.loop import Cadence, check_finite, due_metrics, non_finite_leaves
+from gen_jax.training.loop import Cadence
+from gen_jax.training.nonfinite import check_finite, due_metrics, non_finite_leaves
 
 
 @pytest.mark.parametrize("periods", list(itertools.product((0, 1, 3), (0, 2, 6), (0, 5, 12))))
