@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 
 from gen_jax.errors import NonFiniteError
-from gen_jax.training.game import Batch, Game
+from gen_jax.training.game import Game
 from gen_jax.training.program import Program
 from gen_jax.training.state import State, leaves_by_name
 from gen_jax.training.step import Metrics
@@ -94,7 +94,7 @@ def find_culprit(program: Program, state: State, last: int, skipped: frozenset[i
     return None
 
 
-def write_report(directory: epath.Path, culprit: Culprit, batches: list[Batch], command: str) -> None:
+def write_report(directory: epath.Path, culprit: Culprit, batches: list[dict[str, np.ndarray]], command: str) -> None:
     """Writes report.json and batches.npz (x_0, index_0, … of each batch that the step drew)."""
     directory.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {

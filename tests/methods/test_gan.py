@@ -21,6 +21,12 @@ class AsTheyAre:
     def train(self, x, key):
         return x
 
+    def evaluate(self, x, key):
+        return x
+
+    def restore(self, x):
+        return x
+
 
 class Shift(nn.Module):
     """G(z) = z + shift."""
