@@ -1,15 +1,19 @@
 # make run     install into .venv and train a first model (a few minutes on two CPU cores)
 # make test    install, lint, check types, run the tests
+# make soak    kill, damage, preempt and starve real runs for hours; prints what survived
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test install lint types clean
+.PHONY: run test soak install lint types clean
 
 run: install
 	$(BIN)/python -m experiments.ddpm
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: install
+	$(BIN)/python tests/soak/all.py
 
 install: .venv/installed
 

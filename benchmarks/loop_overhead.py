@@ -7,13 +7,13 @@ alternate, because machines drift; the ratio of each pair is printed and the med
 """
 
 import dataclasses
+import functools
 import io
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import tyro
@@ -22,7 +22,7 @@ from rich.console import Console
 from experiments.vae import EXPERIMENT
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
-from gen_jax.run import restore_or_init
+from gen_jax.run import initial_state
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.loop import Cadence, train
 from gen_jax.training.metrics_log import MetricsLog
@@ -55,7 +55,7 @@ class Unsaved(Checkpoints):
     def latest(self) -> int | None:
         return None
 
-    def save(self, step: int, state: State, metadata: dict[str, Any]) -> None:
+    def save(self, step: int, state: State, metrics: Mapping[str, float] = {}) -> None:
         pass
 
     def wait(self) -> None:
@@ -71,11 +71,12 @@ def main(options: Options) -> None:
         dataset.train, batch_size=config.batch_size, seed=0, draws=game.draws, sharding=replicated(mesh)
     )
     program = Program(game, source, mesh, seed=0)
+    make = jax.jit(functools.partial(initial_state, game, info), out_shardings=replicated(mesh))
 
     with tempfile.TemporaryDirectory() as directory:
 
         def initial() -> State:
-            return jax.block_until_ready(restore_or_init(game, info, mesh, 0, Unsaved(), None))
+            return jax.block_until_ready(make(jax.random.key(0)))
 
         def bare() -> float:
             state, step = initial(), 0
