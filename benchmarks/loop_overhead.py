@@ -55,7 +55,10 @@ class Unsaved(Checkpoints):
     def latest(self) -> int | None:
         return None
 
-    def save(self, step: int, state: State, metrics: Mapping[str, float] = {}) -> None:
+    def save(self, step: int, state: State, metrics: dict[str, float] | None = None) -> None:
+        pass
+
+    def check(self) -> None:
         pass
 
     def wait(self) -> None:
