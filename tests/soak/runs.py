@@ -29,7 +29,7 @@ STRANGE = ("JAX_", "XLA_", "GEN_JAX_", "PYTEST_")
 MARK = "GEN_JAX_SOAK_RUN"
 # Parts of the names of directories of steps that are being saved, and that are being deleted.
 SAVING, DELETING = ".orbax-checkpoint-tmp", ".deleted"
-HANG = 240.0
+HANG = 480.0
 """Seconds after which a run that has not ended is taken to hang."""
 LAUNCHER_ENDS = 30.0
 """Seconds in which the launcher has to end when one of its processes has died."""
