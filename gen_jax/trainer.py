@@ -8,69 +8,35 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 from etils import epath
-from jax.sharding import Mesh
 from rich.console import Console
 
 from gen_jax.config import Config, as_json, free_fields
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
+from gen_jax.devices import check_batch_size, mesh_for
 from gen_jax.errors import ConfigError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import cheap_sample_metrics
+from gen_jax.replay import write_bundle
 from gen_jax.run import Examiner, initial_state, picture, wanted_state
 from gen_jax.run_directory import RunDirectory, default_run_dir
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
+from gen_jax.training.game import Batch
 from gen_jax.training.grid import write_png
 from gen_jax.training.loop import Cadence, Trouble, train
 from gen_jax.training.metrics_log import MetricsLog
-from gen_jax.training.nonfinite import find_culprit, write_report
+from gen_jax.training.nonfinite import find_culprit
 from gen_jax.training.preemption import Preemption
 from gen_jax.training.program import Program
 from gen_jax.training.progress import Reporter, duration
-from gen_jax.training.reduction import SHARDS
-from gen_jax.training.sharding import make_mesh, replicated, split_batch, state_shardings
+from gen_jax.training.sharding import replicated, split_batch, state_shardings
 from gen_jax.training.state import State
 from gen_jax.training.storage import first_line
 
 # After so many steps left out, what is wrong is not the batches.
 MOST_SKIPPED = 10
-
-
-def check_batch_size(config: Config, info: DataInfo, devices: int) -> None:
-    """Raises ConfigError for a batch that the data cannot fill or that the devices cannot share."""
-    if config.batch_size > info.train_size:
-        raise ConfigError(
-            f"--batch-size is {config.batch_size}; accepted: at most {info.train_size}, "
-            f"the number of training examples in {info.name}"
-        )
-    if config.batch_size % devices:
-        raise ConfigError(f"--batch-size is {config.batch_size}; accepted: a multiple of the {devices} devices")
-
-
-def mesh_for(config: Config) -> Mesh:
-    """All devices in a mesh as configured.
-
-    Raises:
-      ConfigError: there are too many, or too few, for what was asked.
-    """
-    devices = jax.device_count()
-    if devices % config.fsdp:
-        raise ConfigError(f"--fsdp is {config.fsdp}; accepted: a number that divides the {devices} devices")
-    mesh = make_mesh(fsdp=config.fsdp)
-    if config.reproducible:
-        if config.fsdp > 1:
-            raise ConfigError(f"--fsdp is {config.fsdp}; accepted with --reproducible: 1")
-        if SHARDS % devices:
-            raise ConfigError(f"--reproducible needs 1, 2, 4 or 8 devices; there are {devices}")
-        if config.batch_size % SHARDS:
-            raise ConfigError(f"--batch-size is {config.batch_size}; accepted with --reproducible: a multiple of 8")
-        if devices == 1 and mesh.devices.flat[0].platform == "cpu":
-            raise ConfigError(
-                "--reproducible needs the CPU to be two devices: set JAX_NUM_CPU_DEVICES=2 before JAX is used"
-            )
-    return mesh
 
 
 class TrainingRun:
@@ -130,6 +96,16 @@ class TrainingRun:
         shardings = state_shardings(self.mesh, self.wanted)
         reproducible = self.config.reproducible
         return Program(self.game, source, self.mesh, self.config.seed, shardings=shardings, reproducible=reproducible)
+
+    def batches_of(self, step: int) -> list[Batch]:
+        """What a step, counted from 1, draws; on the host."""
+        source = self.program(step - 1).source
+        feed = source.feed(step - 1)
+        # Of what is spread over processes each has only its share.
+        gather = jax.jit(lambda batch: batch, out_shardings=replicated(self.mesh))
+        batches = [jax.device_get(gather(dict(source.batch(feed, step - 1, n)))) for n in range(self.game.draws)]
+        source.close()
+        return batches
 
     def begin(self) -> tuple[int | None, State]:
         """The newest intact checkpoint and its step, or None and the initial state where nothing was ever saved."""
@@ -240,19 +216,9 @@ class TrainingRun:
                 f"{error}; taking the steps again made no such number: suspect the machine, and run it again",
                 error.step,
             )
-        bundle = self.directory.bundle(culprit.step)
-        command = f"python -m gen_jax replay {bundle}"
-        source = self.program(culprit.step - 1).source
-        feed = source.feed(culprit.step - 1)
-        batches = [source.batch(feed, culprit.step - 1, draw) for draw in range(self.game.draws)]
-        source.close()
+        batches = self.batches_of(culprit.step)
         try:
-            if is_leader():
-                write_report(bundle, culprit, [jax.device_get(batch) for batch in batches], command)
-            saved = Checkpoints(bundle / "checkpoints", identity=self.identity)
-            saved.save(culprit.step - 1, culprit.before)
-            saved.wait()
-            saved.close()
+            command = write_bundle(self.directory.bundle(culprit.step), culprit, batches, self.identity)
             left = f"; to reproduce it: {command}"
         except (OSError, StorageError) as problem:
             left = f"; what reproduces it could not be written: {first_line(problem)}"

@@ -14,9 +14,10 @@ from rich.console import Console
 import gen_jax
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
+from gen_jax.devices import check_batch_size
 from gen_jax.errors import ConfigError
 from gen_jax.run import initial_state, picture
-from gen_jax.trainer import check_batch_size, train_run
+from gen_jax.trainer import train_run
 from gen_jax.training import Program
 from gen_jax.training.grid import image_grid, scatter_plot
 from gen_jax.training.sharding import make_mesh, replicated

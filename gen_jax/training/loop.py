@@ -116,12 +116,12 @@ def train(
         if not all(map(math.isfinite, metrics.values())):
             with contextlib.suppress(StorageError):
                 together(log.flush)
-        check_finite(metrics, at, checkpoints.latest())
+        check_finite(metrics, at, checkpoints.latest)
 
     def save() -> None:
         """Raises StorageError if the disk does not even take the beginning."""
         write_held()
-        check_finite(dict.fromkeys(bad_leaves(state), math.nan), step, checkpoints.latest())
+        check_finite(dict.fromkeys(bad_leaves(state), math.nan), step, checkpoints.latest)
         together(log.flush)
         together(write)
         checkpoints.save(step, state, measured[1] if measured[0] == step else {})

@@ -1,15 +1,11 @@
 """NaN and infinity: noticing them, and finding the step that made them by taking the steps again."""
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from etils import epath
 
 from gen_jax.errors import NonFiniteError
 from gen_jax.training.game import Game
@@ -28,10 +24,11 @@ def due_metrics(game: Game, step: int, metrics: tuple[Metrics, ...]) -> dict[str
     }
 
 
-def check_finite(metrics: Mapping[str, float], step: int, saved: int | None) -> None:
-    """Raises NonFiniteError naming what is NaN or infinite."""
+def check_finite(metrics: Mapping[str, float], step: int, latest: Callable[[], int | None]) -> None:
+    """Raises NonFiniteError naming what is NaN or infinite, and the latest checkpoint."""
     names = [name for name, value in metrics.items() if not math.isfinite(value)]
     if names:
+        saved = latest()
         last = "there is no checkpoint yet" if saved is None else f"the last good checkpoint is that of step {saved}"
         raise NonFiniteError(f"{', '.join(names)} stopped being finite at or before step {step}; {last}", step)
 
@@ -92,40 +89,3 @@ def find_culprit(program: Program, state: State, last: int, skipped: frozenset[i
             return culprit
         state, step = after, step + 1
     return None
-
-
-def write_report(directory: epath.Path, culprit: Culprit, batches: list[dict[str, np.ndarray]], command: str) -> None:
-    """Writes report.json and batches.npz (x_0, index_0, … of each batch that the step drew)."""
-    directory.mkdir(parents=True, exist_ok=True)
-    report: dict[str, Any] = {
-        "step": culprit.step,
-        "last_good_step": culprit.step - 1,
-        "leaves": culprit.leaves,
-        "metrics": {name: value if math.isfinite(value) else str(value) for name, value in culprit.metrics.items()},
-        "reproduce": command,
-    }
-    (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    arrays = {f"{name}_{n}": np.asarray(value) for n, batch in enumerate(batches) for name, value in batch.items()}
-    with (directory / "batches.npz").open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-class GivenBatches:
-    """The batches of one step, as `write_report` stored them: a source for that step alone."""
-
-    same_feed = False
-
-    def __init__(self, file: epath.Path):
-        with file.open("rb") as opened, np.load(opened) as arrays:
-            self._arrays = {name: jnp.asarray(arrays[name]) for name in arrays.files}
-
-    def feed(self, step: int) -> dict[str, jax.Array]:
-        """All arrays."""
-        return self._arrays
-
-    def batch(self, feed: dict[str, jax.Array], step: Any, draw: Any) -> dict[str, jax.Array]:
-        """One of the batches; `draw` must not be traced."""
-        return {name.rpartition("_")[0]: value for name, value in feed.items() if name.endswith(f"_{draw}")}
-
-    def close(self) -> None:
-        """Nothing to let go of."""

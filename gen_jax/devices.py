@@ -1,0 +1,45 @@
+"""The devices of a run: whether they can share its work as configured."""
+
+import jax
+from jax.sharding import Mesh
+
+from gen_jax.config import Config
+from gen_jax.data.info import DataInfo
+from gen_jax.errors import ConfigError
+from gen_jax.training.reduction import SHARDS
+from gen_jax.training.sharding import make_mesh
+
+
+def check_batch_size(config: Config, info: DataInfo, devices: int) -> None:
+    """Raises ConfigError for a batch that the data cannot fill or that the devices cannot share."""
+    if config.batch_size > info.train_size:
+        raise ConfigError(
+            f"--batch-size is {config.batch_size}; accepted: at most {info.train_size}, "
+            f"the number of training examples in {info.name}"
+        )
+    if config.batch_size % devices:
+        raise ConfigError(f"--batch-size is {config.batch_size}; accepted: a multiple of the {devices} devices")
+
+
+def mesh_for(config: Config) -> Mesh:
+    """All devices in a mesh as configured.
+
+    Raises:
+      ConfigError: there are too many, or too few, for what was asked.
+    """
+    devices = jax.device_count()
+    if devices % config.fsdp:
+        raise ConfigError(f"--fsdp is {config.fsdp}; accepted: a number that divides the {devices} devices")
+    mesh = make_mesh(fsdp=config.fsdp)
+    if config.reproducible:
+        if config.fsdp > 1:
+            raise ConfigError(f"--fsdp is {config.fsdp}; accepted with --reproducible: 1")
+        if SHARDS % devices:
+            raise ConfigError(f"--reproducible needs 1, 2, 4 or 8 devices; there are {devices}")
+        if config.batch_size % SHARDS:
+            raise ConfigError(f"--batch-size is {config.batch_size}; accepted with --reproducible: a multiple of 8")
+        if devices == 1 and mesh.devices.flat[0].platform == "cpu":
+            raise ConfigError(
+                "--reproducible needs the CPU to be two devices: set JAX_NUM_CPU_DEVICES=2 before JAX is used"
+            )
+    return mesh
