@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def write_bundle(path: epath.Path, culprit: Culprit, batches: Sequence[Batch], i
     Raises:
       OSError, StorageError: the disk does not take it.
     """
-    command = f"python -m gen_jax replay {path}"
+    command = f"python -m gen_jax replay {shlex.quote(str(path))}"
     report: dict[str, Any] = {
         "step": culprit.step,
         "last_good_step": culprit.step - 1,

@@ -29,6 +29,8 @@ class ToyConfig(Config):
     """Refuse points."""
     nan_at: Annotated[int, Within(0)] = 0
     """Step whose update makes the parameters NaN; 0: none."""
+    nan_example: Annotated[int, Within(-1)] = -1
+    """Training example whose loss is NaN; -1: none."""
 
 
 def build(config, data):
@@ -40,7 +42,8 @@ def build(config, data):
         return jnp.sum(differences, axis=tuple(range(1, differences.ndim)))
 
     def loss(params, variables, batch, key, carry):
-        return distance(params, batch), Aux()
+        spoilt = jnp.where(batch["index"] == config.nan_example, jnp.nan, 1.0)
+        return distance(params, batch) * spoilt, Aux()
 
     def sample(params, variables, key, n):
         return params["mean"]["value"][None] + 0.1 * jax.random.normal(key, (n, *data.shape))

@@ -7,8 +7,10 @@ A full disk is a small tmpfs, mounted for it. Where mounting is not allowed, fil
 """
 
 import contextlib
+import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import runs
 import tyro
@@ -32,6 +35,8 @@ SIZE = 4 * 2**20
 SOON = 60.0
 """Seconds in which a fault has to be noticed, or to be over."""
 DISK = 74
+# An epoch of the toy, and one of its examples.
+TOY_STEPS, TOY_BATCH, PLANTED = 100, 1000, 5
 
 
 @dataclass
@@ -140,6 +145,47 @@ def with_permissions_minded(command: list[str]) -> list[str]:
     return ["setpriv", f"--inh-caps={without}", f"--bounding-set={without}", *command]
 
 
+def toy_command(directory: Path, *options: object) -> list[str]:
+    """A run of the tests' toy of a few steps, of whose training examples one has the loss NaN."""
+    program = "import toy_experiment; from gen_jax.experiment import main; main(toy_experiment.EXPERIMENT)"
+    # One epoch, so that the example comes once.
+    planted = ("--run-dir", directory, "--nan-example", PLANTED, "--steps", TOY_STEPS, "--batch-size", TOY_BATCH)
+    return [sys.executable, "-c", program, *map(str, (*planted, "--save-every", 20, "--log-every", 1, *options))]
+
+
+def the_report(directory: Path) -> dict[str, Any]:
+    """What the one bundle of a run says. Raises Failure if there is another number of them, or it is not whole."""
+    import numpy as np
+
+    bundles = list((directory / "nonfinite").iterdir())
+    if len(bundles) != 1:
+        raise Failure(f"{len(bundles)} bundles, not one")
+    report = json.loads((bundles[0] / "report.json").read_text())
+    with np.load(bundles[0] / "batches.npz") as batches:
+        if PLANTED not in batches["index_0"]:
+            raise Failure(f"the planted example is not in the batch of the bundle: {batches['index_0']}")
+    if report["step"] != int(bundles[0].name) or not report["leaves"]:
+        raise Failure(f"the bundle {bundles[0].name} says {report}")
+    return report
+
+
+def must_be_finite(directory: Path, before: int) -> None:
+    """Raises Failure unless steps are saved, all of them below `before`, and all that they hold is finite."""
+    import numpy as np
+
+    import gen_jax
+    from gen_jax.training.state import leaves_by_name
+
+    steps = runs.saved_steps(directory)
+    if not steps or max(steps) >= before:
+        raise Failure(f"saved steps are {steps}, though step {before} is not finite")
+    for step in steps:
+        leaves = leaves_by_name(gen_jax.load(directory, step).state)
+        bad = [name for name, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()]
+        if bad:
+            raise Failure(f"saved step {step} has {bad} that are not finite")
+
+
 class Soak:
     """The faults, a method each."""
 
@@ -155,7 +201,6 @@ class Soak:
             "no permission for a while": self.no_permission_for_a_while,
             "run directory removed": self.removed,
             "NaN planted": self.nan_planted,
-            # Here belong: the bundle and the command of exit 4, and `--on-nonfinite rollback`.
         }
         self.report = Report("faults", self.work, vars(options), tuple(self.cases))
 
@@ -178,7 +223,10 @@ class Soak:
 
     def start(self, command: list[str], name: str) -> Running:
         """Starts, or continues, a run."""
-        return Running(command, runs.environment(self.work, runs.ONE), self.work / "runs" / f"{name}.txt")
+        variables = runs.environment(self.work, runs.ONE)
+        # The toy is one of the tests'.
+        variables["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
+        return Running(command, variables, self.work / "runs" / f"{name}.txt")
 
     @contextlib.contextmanager
     def on_a_small_disk(self, name: str) -> Iterator["TmpfsDisk | LimitedDisk"]:
@@ -261,30 +309,28 @@ class Soak:
             raise Failure(f"ends at step {found.step} as {found.digest}, not as {self.expected.digest}")
 
     def nan_planted(self) -> None:
-        """Ends with exit 4, and none of the saved steps holds anything that is not finite."""
-        import numpy as np
-
-        import gen_jax
-        from gen_jax.training.state import leaves_by_name
-
-        planted, directory = 7, self.work / "runs" / "nan"
-        sys.path.append(str(ROOT / "tests"))
-        program = "import toy_experiment; from gen_jax.experiment import main; main(toy_experiment.EXPERIMENT)"
-        options = ("--run-dir", directory, "--nan-at", planted, "--steps", 12, "--save-every", 2, "--log-every", 1)
-        variables = runs.environment(self.work, runs.ONE)
-        variables["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
-        command = [sys.executable, "-c", program, *map(str, options)]
+        """Ends with exit 4 and a bundle that reproduces it; nothing saved is not finite; rolling back leaves it out."""
+        directory, through = self.work / "runs" / "nan", self.work / "runs" / "nan-left-out"
         for attempt in ("first", "again"):
-            with Running(command, variables, self.work / "runs" / f"nan-{attempt}.txt") as running:
+            with self.start(toy_command(directory), f"nan-{attempt}") as running:
                 runs.expect(running, 4)
-            steps = runs.saved_steps(directory)
-            if not steps or max(steps) >= planted:
-                raise Failure(f"saved steps are {steps}, though step {planted} is not finite")
-            for step in steps:
-                leaves = leaves_by_name(gen_jax.load(directory, step).state)
-                bad = [name for name, leaf in leaves.items() if not np.isfinite(np.asarray(leaf)).all()]
-                if bad:
-                    raise Failure(f"saved step {step} has {bad} that are not finite")
+            report = the_report(directory)
+            must_be_finite(directory, before=report["step"])
+        with self.start([sys.executable, *shlex.split(report["reproduce"])[1:]], "nan-replayed") as running:
+            runs.expect(running, 4)
+            if f'"step": {report["step"]}' not in running.text() or report["leaves"][0] not in running.text():
+                raise Failure(f"the command of the bundle does not name step {report['step']}: {running.last_words()}")
+        # A run that goes on after it was stopped is the same as one that rolled back at once.
+        for place in (directory, through):
+            with self.start(toy_command(place, "--on-nonfinite", "rollback"), f"{place.name}-rollback") as running:
+                runs.expect(running, 0)
+            skipped = json.loads((place / "skipped.json").read_text())
+            if skipped != [report["step"]]:
+                raise Failure(f"steps {skipped} were left out, not {report['step']}")
+            logged = [json.loads(line)["step"] for line in (place / "metrics.jsonl").read_text().splitlines()]
+            if logged != [*range(1, TOY_STEPS + 1), TOY_STEPS]:
+                raise Failure(f"the steps on record are {logged}")
+        must_equal(Artefacts.of(directory), through)
 
 
 if __name__ == "__main__":
