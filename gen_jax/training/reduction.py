@@ -85,10 +85,22 @@ class VirtualShards:
         def one(rows: Batch, number: jax.Array) -> tuple[PyTree, PyTree]:
             return part(shared, rows, jax.tree.map(lambda k: keys.derive(k, "shard", number), key))
 
+        def rows(number: jax.Array) -> Batch:
+            return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, number - first, keepdims=False), shards)
+
+        def store(number: jax.Array, stacked: PyTree) -> PyTree:
+            answer = one(rows(number), number)
+            put = jax.lax.dynamic_update_index_in_dim
+            return jax.tree.map(lambda leaf, new: put(leaf, new, number - first, 0), stacked, answer)
+
         if self.unroll:
             answers = [one(jax.tree.map(lambda x, n=n: x[n], shards), first + n) for n in range(local)]
         else:
-            stacked = jax.lax.map(lambda numbered: one(*numbered), (shards, first + jnp.arange(local)))
+            # XLA does not know how often a loop runs that begins at a device's own number, so that it neither unrolls
+            # it nor takes a single round of it apart: a shard is the same program on any device.
+            shapes = jax.eval_shape(lambda: one(rows(first), first))
+            empty = jax.tree.map(lambda leaf: jnp.zeros((local, *leaf.shape), leaf.dtype), shapes)
+            stacked = jax.lax.fori_loop(first, first + local, store, empty)
             answers = [jax.tree.map(lambda leaf, n=n: leaf[n], stacked) for n in range(local)]
         sums = self._add([means for means, _ in answers])
         distance = 1
