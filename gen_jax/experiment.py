@@ -1,16 +1,19 @@
 """An experiment: a paper as a command line."""
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import inspect
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 import tyro
@@ -107,8 +110,32 @@ def exit_with(error: GenJaxError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+@contextlib.contextmanager
+def nothing_to_save() -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the program as if it had been preempted, until training listens to them itself."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Preempted("preempted outside of training; the same command starts or continues it")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
     """The entry point of `python -m experiments.NAME`: trains, or continues, what the command line describes."""
+    with nothing_to_save():
+        run(experiment, arguments)
+
+
+def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
+    """What `main` does; ends the program unless all went well."""
     from gen_jax.training import distributed
 
     try:
@@ -131,10 +158,6 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None
         Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         distributed.leave(error.exit_code)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command continues from the last checkpoint")
-        distributed.leave(130)
-        sys.exit(130)
     except SystemExit:
         raise
     except BaseException:

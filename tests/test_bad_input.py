@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -335,15 +336,15 @@ def test_run_that_stopped_can_be_looked_at_and_says_where_it_stopped(workplace):
     assert [line["loss"] is None for line in lines] == [False, False, False, True]
 
 
-def test_interruption_is_no_traceback(workplace, capsys, monkeypatch):
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("gen_jax.trainer.train_run", interrupted)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_training_is_a_preemption_and_no_traceback(capsys, monkeypatch, number):
+    before = signal.getsignal(number)
+    monkeypatch.setattr("gen_jax.trainer.train_run", lambda *arguments: signal.raise_signal(number))
     with pytest.raises(SystemExit) as exit:
         main(TOY, [])
-    assert exit.value.code == 130
-    assert capsys.readouterr().err == "interrupted; the same command continues from the last checkpoint\n"
+    assert exit.value.code == 75
+    assert capsys.readouterr() == ("preempted outside of training; the same command starts or continues it\n", "")
+    assert signal.getsignal(number) is before
 
 
 def test_nothing_but_errors_of_the_user_is_caught(monkeypatch):

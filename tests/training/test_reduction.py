@@ -123,8 +123,8 @@ class Everything(nn.Module):
         return nn.Dense(1, dtype=self.dtype)(x.reshape(len(x), -1))[:, 0].astype(jnp.float32)
 
 
-# Written out, as on every CPU. In a loop XLA's CPU backend reassociates the backward pass of attention otherwise where a
-# device has one shard alone; what accelerators do there has not been tried.
+# Written out, as on every CPU. In a loop XLA's CPU backend reassociates the backward pass of attention otherwise where
+# a device has one shard alone; what accelerators do there has not been tried.
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
     net = Everything(dtype)
