@@ -6,8 +6,6 @@ Both take the same steps of the same game from the same state; the loop also log
 alternate, because machines drift; the ratio of each pair is printed and the median is the figure.
 """
 
-import dataclasses
-import functools
 import io
 import statistics
 import tempfile
@@ -19,16 +17,12 @@ import jax
 import tyro
 from rich.console import Console
 
-from experiments.vae import EXPERIMENT
-from gen_jax.data import load_dataset, open_source
-from gen_jax.data.info import DataInfo
-from gen_jax.run import initial_state
+from benchmarks.setting import Setting
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.loop import Cadence, train
 from gen_jax.training.metrics_log import MetricsLog
-from gen_jax.training.program import Program
 from gen_jax.training.progress import Reporter
-from gen_jax.training.sharding import make_mesh, replicated
+from gen_jax.training.sharding import make_mesh
 from gen_jax.training.state import State
 
 
@@ -66,40 +60,20 @@ class Unsaved(Checkpoints):
 
 
 def main(options: Options) -> None:
-    config = dataclasses.replace(EXPERIMENT.presets["default"], data=options.data, data_dir=options.data_dir)
-    dataset = load_dataset(config.data, data_dir=config.data_dir)
-    info, mesh = DataInfo.of(dataset), make_mesh()
-    game = EXPERIMENT.build(config, info)
-    source = open_source(
-        dataset.train, batch_size=config.batch_size, seed=0, draws=game.draws, sharding=replicated(mesh)
-    )
-    program = Program(game, source, mesh, seed=0)
-    make = jax.jit(functools.partial(initial_state, game, info), out_shardings=replicated(mesh))
-
+    setting = Setting("vae", make_mesh(), data=options.data, data_dir=options.data_dir)
     with tempfile.TemporaryDirectory() as directory:
 
-        def initial() -> State:
-            return jax.block_until_ready(make(jax.random.key(0)))
-
-        def bare() -> float:
-            state, step = initial(), 0
-            begun = time.perf_counter()
-            while step < options.steps:
-                state, step, _ = program.advance(state, step, options.steps - step)
-            jax.block_until_ready(state)
-            return time.perf_counter() - begun
-
         def looped(run: int) -> float:
-            state = initial()
+            state = setting.initial()
             path = Path(directory, str(run))
             path.mkdir()
             log = MetricsLog(path, 0)
-            reporter = Reporter(Console(file=io.StringIO()), 0, options.steps, config.batch_size)
+            reporter = Reporter(Console(file=io.StringIO()), 0, options.steps, setting.config.batch_size)
             begun = time.perf_counter()
             with reporter:
                 jax.block_until_ready(
                     train(
-                        program,
+                        setting.program,
                         state,
                         Cadence(options.steps, log_every=100, eval_every=0, save_every=0),
                         checkpoints=Unsaved(),
@@ -110,10 +84,10 @@ def main(options: Options) -> None:
                 )
             return time.perf_counter() - begun
 
-        bare(), looped(0)
+        setting.bare(options.steps), looped(0)
         ratios = []
         for pair in range(options.pairs):
-            a, b = bare(), looped(pair + 1)
+            a, b = setting.bare(options.steps)[0], looped(pair + 1)
             ratios.append(b / a)
             print(
                 f"bare step {1e3 * a / options.steps:.3f} ms, in the loop {1e3 * b / options.steps:.3f} ms, "
