@@ -3,6 +3,8 @@
 import json
 import math
 import shlex
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,13 +17,16 @@ from gen_jax.errors import ConfigError
 from gen_jax.run import described_run, wanted_state
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
-from gen_jax.training.game import Batch
 from gen_jax.training.nonfinite import Culprit, take_one
 from gen_jax.training.program import Program
+from gen_jax.training.reduction import SHARDS
 from gen_jax.training.sharding import make_mesh
+from gen_jax.training.storage import first_line
 
 
-def write_bundle(path: epath.Path, culprit: Culprit, batches: Sequence[Batch], identity: Mapping[str, Any]) -> str:
+def write_bundle(
+    path: epath.Path, culprit: Culprit, batches: Sequence[Mapping[str, np.ndarray]], identity: Mapping[str, Any]
+) -> str:
     """Writes report.json, batches.npz (x_0, index_0, … of each batch that the step drew) and the state before the step.
 
     Every process calls it.
@@ -48,7 +53,7 @@ def write_bundle(path: epath.Path, culprit: Culprit, batches: Sequence[Batch], i
     }
     if is_leader():
         path.mkdir(parents=True, exist_ok=True)
-        arrays = {f"{name}_{n}": np.asarray(value) for n, batch in enumerate(batches) for name, value in batch.items()}
+        arrays = {f"{name}_{n}": value for n, batch in enumerate(batches) for name, value in batch.items()}
         with (path / "batches.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         (path / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -64,9 +69,21 @@ class GivenBatches:
 
     same_feed = False
 
-    def __init__(self, file: epath.Path):
-        with file.open("rb") as opened, np.load(opened) as arrays:
-            self._arrays = {name: jnp.asarray(arrays[name]) for name in arrays.files}
+    def __init__(self, file: epath.Path, draws: int):
+        """Reads them.
+
+        Raises:
+          ConfigError: the file is not there, or not as it was written.
+        """
+        try:
+            with file.open("rb") as opened, np.load(opened) as arrays:
+                self._arrays = {name: jnp.asarray(arrays[name]) for name in arrays.files}
+            self.size = len(self._arrays["index_0"])
+            missing = [n for n in range(draws) if f"x_{n}" not in self._arrays]
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise ConfigError(f"{file} does not hold the batches of a step: {first_line(error)}") from error
+        if missing:
+            raise ConfigError(f"{file} does not hold the batches of a step: there is no x_{missing[0]}")
 
     def feed(self, step: int) -> dict[str, jax.Array]:
         """All arrays."""
@@ -87,17 +104,36 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
       path: RUN/nonfinite/STEP, within the directory of its run.
 
     Raises:
-      ConfigError: it is no such bundle.
+      ConfigError: it is no such bundle, or it is damaged.
     """
     bundle = epath.Path(path).resolve()
-    if not (bundle / "report.json").exists():
-        raise ConfigError(f"{path} is no bundle of a step: it has no report.json")
-    step = int(json.loads((bundle / "report.json").read_text())["step"])
+    step = read_step(bundle)
     config, info, game = described_run(bundle.parent.parent)
-    mesh = make_mesh()
+    source = GivenBatches(bundle / "batches.npz", game.draws)
+    mesh = make_mesh(devices_for(source.size, config.reproducible))
     checkpoints = Checkpoints(bundle / "checkpoints", create=False)
     state = checkpoints.restore(step - 1, wanted_state(game, info, mesh))
-    source = GivenBatches(bundle / "batches.npz")
     program = Program(game, source, mesh, config.seed, reproducible=config.reproducible, loop=False)
     _, culprit = take_one(program, state, step - 1)
     return {"step": step, "not_finite": culprit.names, "metrics": {k: str(v) for k, v in culprit.metrics.items()}}
+
+
+def read_step(bundle: epath.Path) -> int:
+    """The number of the step, counted from 1. Raises ConfigError if there is no report, or a damaged one."""
+    file = bundle / "report.json"
+    if not file.exists():
+        raise ConfigError(f"{bundle} is no bundle of a step: it has no report.json")
+    try:
+        step = json.loads(file.read_text())["step"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is not the report of a step: {first_line(error)}") from error
+    if not isinstance(step, int) or step < 1:
+        raise ConfigError(f"{file} is not the report of a step: step is {step!r}")
+    return step
+
+
+def devices_for(batch_size: int, reproducible: bool) -> list[jax.Device]:
+    """As many devices as can share the batch."""
+    devices = jax.devices()
+    shared = batch_size if not reproducible else math.gcd(batch_size, SHARDS)
+    return devices[: max(n for n in range(1, len(devices) + 1) if shared % n == 0)]

@@ -66,9 +66,12 @@ class RunDirectory:
         if not self.skipped.exists():
             return frozenset()
         try:
-            return frozenset(map(int, json.loads(self.skipped.read_text())))
-        except (ValueError, TypeError) as error:
+            steps = json.loads(self.skipped.read_text())
+        except ValueError as error:
             raise ConfigError(f"{self.skipped} is not a list of steps: {error}") from error
+        if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps):
+            raise ConfigError(f"{self.skipped} is not a list of steps: {shown(steps)}")
+        return frozenset(steps)
 
     def write_skipped(self, steps: frozenset[int]) -> None:
         """Replaces the list at once."""
@@ -82,14 +85,16 @@ class RunDirectory:
 
         Raises:
           ConfigError: another process still trains here after `patience` seconds; one that was just killed may need
-            a moment to be gone.
+            a moment to be gone. Or the directory cannot be made.
         """
         if "://" in str(self.path) or sys.platform == "win32":
             yield
             return
         import fcntl
 
-        handle = os.open(self.path, os.O_RDONLY)
+        with self._writable():
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDONLY)
         try:
             deadline = time.monotonic() + patience
             while True:
@@ -178,9 +183,15 @@ class RunDirectory:
         """
         stored = {"experiment": experiment, "config": as_json(config), "data": data, "versions": versions()}
         temporary = self.config.with_name(self.config.name + ".tmp")
-        try:
+        with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(stored, indent=2) + "\n")
             temporary.replace(self.config)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Raises ConfigError if what is done meanwhile is not permitted, or not possible."""
+        try:
+            yield
         except OSError as error:
             raise ConfigError(f"--run-dir {self.path} is not writable: {error.strerror or error}") from error

@@ -23,7 +23,6 @@ from gen_jax.run_directory import RunDirectory, default_run_dir
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
-from gen_jax.training.game import Batch
 from gen_jax.training.grid import write_png
 from gen_jax.training.loop import Cadence, Trouble, train
 from gen_jax.training.metrics_log import MetricsLog
@@ -97,7 +96,7 @@ class TrainingRun:
         reproducible = self.config.reproducible
         return Program(self.game, source, self.mesh, self.config.seed, shardings=shardings, reproducible=reproducible)
 
-    def batches_of(self, step: int) -> list[Batch]:
+    def batches_of(self, step: int) -> list[dict[str, np.ndarray]]:
         """What a step, counted from 1, draws; on the host."""
         source = self.program(step - 1).source
         feed = source.feed(step - 1)
@@ -157,7 +156,7 @@ class TrainingRun:
         with Preemption() as preemption:
             start, state = self.begin()
             begun = start or 0
-            self.log = MetricsLog(self.directory.path, begun, writes=is_leader())
+            self.log = MetricsLog(self.directory.path, begun, writes=is_leader(), report=self.say)
             skipped = self.directory.read_skipped()
             reporter = Reporter(self.console, begun, config.steps, config.batch_size * self.game.draws)
             describe(reporter, self.info, state, config, start)
@@ -245,8 +244,10 @@ def train_run(experiment: Experiment, config: Config, console: Console | None = 
     """
     console = console or Console(quiet=not is_leader())
     run = TrainingRun(experiment, config, console)
-    run.record()
     with run.directory.lock() if is_leader() else contextlib.nullcontext():
+        # Another training may have been here since it was looked at.
+        run.directory.check_same(experiment.identity["module"], config, run.info.as_json())
+        run.record()
         run.checkpoints = Checkpoints(
             run.directory.checkpoints,
             config.keep,

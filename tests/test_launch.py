@@ -1,10 +1,12 @@
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -270,3 +272,20 @@ def test_flags_of_the_command_are_its_own(line, arguments, monkeypatch):
         gen_jax.__main__.main()
     assert exit.value.code == 42
     assert asked == [(tuple(arguments[0].split()), *arguments[1:])]
+
+
+def test_experiment_in_two_processes_trains_to_the_end_and_logs_each_line_once(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.delenv("XLA_FLAGS")
+    options = "--run-dir run --preset tiny --steps 4 --log-every 1 --eval-every 2 --save-every 2 --grid-samples 4"
+    assert launch([sys.executable, "-m", "experiments.vae", *options.split()], 2) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    logged = [(line["step"], line["split"]) for line in lines]
+    assert logged == [(1, "train"), (2, "train"), (2, "eval"), (3, "train"), (4, "train"), (4, "eval")]
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["00000002.png", "00000004.png"]
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["2", "4"]
+    # Process 0 alone speaks, and of both.
+    said = capfd.readouterr()
+    assert said.out.count("devices  2 cpu") == said.out.count("finished 4 steps") == 1
+    assert "launch:" not in said.err

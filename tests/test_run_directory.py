@@ -1,12 +1,25 @@
+import contextlib
 import dataclasses
+import errno
+import fcntl
+import functools
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+import toy_experiment
 from toy_experiment import ToyConfig
 
+from gen_jax.data import load_dataset
+from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
+from gen_jax.experiment import main
 from gen_jax.run_directory import RunDirectory, default_run_dir, versions
 
 CONFIG = ToyConfig(data="ring8", batch_size=16)
@@ -191,3 +204,183 @@ def test_pictures_sort_by_step(tmp_path):
     directory = RunDirectory(tmp_path)
     assert directory.samples(7) == tmp_path / "samples" / "00000007.png"
     assert str(directory.samples(900)) < str(directory.samples(1000))
+
+
+HOLDS = """
+import sys
+from gen_jax.run_directory import RunDirectory
+with RunDirectory(sys.argv[1]).lock():
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Starts another process that keeps the lock of a directory until its stdin is closed, or it is killed."""
+    with contextlib.ExitStack() as stack:
+
+        def start(path=tmp_path):
+            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+            process = subprocess.Popen(
+                [sys.executable, "-c", HOLDS, str(path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                text=True,
+            )
+            stack.callback(process.communicate, timeout=60)
+            stack.callback(process.kill)
+            assert process.stdout.readline() == "locked\n"
+            return process
+
+        yield start
+
+
+def test_lock_keeps_out_another_process_until_it_is_let_go(tmp_path, holder):
+    process, directory = holder(), RunDirectory(tmp_path)
+    for _ in range(2):
+        with refused(f"--run-dir {tmp_path} is in use by another training"), directory.lock(patience=0.0):
+            pytest.fail("two have the lock")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    with directory.lock(patience=0.0):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_lock_is_free_after_its_holder_was_killed(tmp_path, holder):
+    process = holder()
+    process.send_signal(signal.SIGKILL)
+    # Not waited for: who was just killed may need a moment, which a second run allows for.
+    with RunDirectory(tmp_path).lock():
+        pass
+    assert process.wait(60) == -signal.SIGKILL
+
+
+def test_lock_waits_for_a_holder_that_ends_in_time(tmp_path, holder):
+    process, naps = holder(), []
+
+    class Time:
+        monotonic = time.monotonic
+
+        @staticmethod
+        def sleep(seconds):
+            naps.append(seconds)
+            process.communicate(timeout=60)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gen_jax.run_directory.time", Time)
+        with RunDirectory(tmp_path).lock():
+            assert naps == [0.1]
+
+
+def test_lock_is_let_go_when_a_training_ends_in_an_error_and_is_no_file(tmp_path):
+    directory = RunDirectory(tmp_path)
+    with pytest.raises(ZeroDivisionError), directory.lock():
+        raise ZeroDivisionError
+    with directory.lock(patience=0.0), refused("--run-dir"), RunDirectory(tmp_path).lock(patience=0.0):
+        pytest.fail("two have the lock")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_directories_are_not_locked(tmp_path, holder):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    holder(tmp_path / "a")
+    with RunDirectory(tmp_path / "b").lock(patience=0.0), RunDirectory(tmp_path).lock(patience=0.0):
+        pass
+
+
+def test_lock_is_nothing_where_there_are_no_locks(tmp_path, monkeypatch):
+    def unsupported(handle, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with RunDirectory(tmp_path).lock(patience=0.0):
+        pass
+    with RunDirectory("gs://bucket/run").lock(patience=0.0):
+        pass
+
+
+@pytest.fixture
+def second_run(tmp_path, holder, monkeypatch, capsys):
+    """Trains in a directory where another process does; returns (exit code, stderr) and the config.json before."""
+    monkeypatch.setattr(RunDirectory, "lock", functools.partialmethod(RunDirectory.lock, patience=0.0))
+    toy = toy_experiment.EXPERIMENT
+    directory = RunDirectory(tmp_path / "run")
+    # As the command itself records it.
+    info = DataInfo.of(load_dataset("ring8")).as_json()
+    directory.record(toy.identity, dataclasses.replace(toy.presets["default"], run_dir=str(tmp_path / "run")), info)
+    holder(tmp_path / "run")
+
+    def train(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main(toy, ["--run-dir", str(tmp_path / "run"), *arguments])
+        return exit.value.code, capsys.readouterr().err
+
+    return train
+
+
+def test_second_run_of_a_directory_is_refused_while_the_first_one_trains(tmp_path, second_run):
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    assert second_run() == (2, f"error: --run-dir {tmp_path}/run is in use by another training\n")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_second_run_that_is_refused_leaves_the_configuration_of_the_first_one(tmp_path, second_run):
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    assert second_run("--steps", "99")[0] == 2
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_no_step_is_skipped_where_nothing_says_so(tmp_path):
+    assert RunDirectory(tmp_path).read_skipped() == frozenset()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("steps", [[], [7], [7, 2**31 - 1, 3]])
+def test_skipped_steps_are_read_as_they_were_written(tmp_path, steps):
+    directory = RunDirectory(tmp_path)
+    directory.write_skipped(frozenset({1, 2}))
+    directory.write_skipped(frozenset(steps))
+    assert directory.read_skipped() == frozenset(steps)
+    assert json.loads((tmp_path / "skipped.json").read_text()) == sorted(steps)
+    assert [path.name for path in tmp_path.iterdir()] == ["skipped.json"]
+
+
+def test_kill_while_skipped_steps_are_written_leaves_those_before(tmp_path, monkeypatch):
+    directory = RunDirectory(tmp_path)
+    directory.write_skipped(frozenset({1, 2}))
+
+    def dies(path, text):
+        with open(path, "w") as file:
+            file.write(text[:3])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(directory.path), "write_text", dies)
+    with pytest.raises(KeyboardInterrupt):
+        directory.write_skipped(frozenset({1, 2, 3}))
+    assert directory.read_skipped() == {1, 2}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[3, ", b"null", b"3", b'{"a": 1}', b'["three"]', b"[[3]]", b"[null]", b"\xff\xfe"]
+)
+def test_damaged_skipped_steps_are_refused_by_name(tmp_path, content):
+    (tmp_path / "skipped.json").write_bytes(content)
+    with refused(f"{tmp_path}/skipped.json is not a list of steps: ") as raised:
+        RunDirectory(tmp_path).read_skipped()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["[3.7]", '"37"'])
+def test_what_is_only_nearly_a_list_of_steps_is_refused(tmp_path, content):
+    (tmp_path / "skipped.json").write_text(content)
+    with pytest.raises(ConfigError):
+        RunDirectory(tmp_path).read_skipped()
+
+
+def test_bundle_is_named_by_its_step(tmp_path):
+    assert RunDirectory(tmp_path).bundle(12) == tmp_path / "nonfinite" / "12"

@@ -1,6 +1,7 @@
 """Scalars for TensorBoard, written when they are flushed and not by a thread, so that a full disk is noticed."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ class EventLog:
         from tensorboardX.proto import event_pb2
 
         self._directory = epath.Path(directory)
-        self._writer: Any = None
+        self._file: Any = None
         restarted = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._waiting = [event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=restarted)]
 
@@ -30,17 +31,15 @@ class EventLog:
 
     def flush(self) -> None:
         """Writes what is waiting. Raises OSError, and then begins a new file the next time."""
-        # The first event says from where on earlier files are void; by itself it is not worth a file.
-        if self._writer is None and len(self._waiting) < 2:
+        # That earlier events are void from here on is not worth a file by itself.
+        if not any(event.HasField("summary") for event in self._waiting):
             return
-        from tensorboardX.event_file_writer import EventsWriter
-
         try:
-            if self._writer is None:
-                self._writer = EventsWriter(str(self._directory / "events"))
+            if self._file is None:
+                self._file = new_file(self._directory)
             for event in self._waiting:
-                self._writer.write_event(event)
-            self._writer.flush()
+                self._file.write(event.SerializeToString())
+            self._file.flush()
         except OSError:
             self.close()
             raise
@@ -48,7 +47,18 @@ class EventLog:
 
     def close(self) -> None:
         """Lets go of the file."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
+        file, self._file = self._file, None
+        if file is not None:
             with contextlib.suppress(OSError):
-                writer.close()
+                file.close()
+
+
+def new_file(directory: epath.Path) -> Any:
+    """A file of records that TensorBoard takes for events. Raises OSError."""
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.record_writer import RecordWriter
+
+    # TensorBoard reads files in the order of their names. Two of a second must not be one.
+    file = RecordWriter(str(directory / f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"))
+    file.write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+    return file

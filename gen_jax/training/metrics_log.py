@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from etils import epath
 
@@ -21,13 +21,21 @@ class MetricsLog:
     full disk cut short, is written anew as soon as that is possible.
     """
 
-    def __init__(self, directory: epath.PathLike, step: int, *, writes: bool = True):
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        step: int,
+        *,
+        writes: bool = True,
+        report: Callable[[str], None] = lambda line: None,
+    ):
         """Opens the log of a run that continues after `step` steps; later lines, which will be written again, go.
 
         Args:
           directory: the run directory; `gs://` works too, where every flush writes the whole file again.
           step: the step of the checkpoint that the run continues from, 0 for a new run.
           writes: False in processes that leave it to another one.
+          report: is told of damaged lines, which are left out.
 
         Raises:
           StorageError: the file cannot be read or written.
@@ -41,9 +49,12 @@ class MetricsLog:
         # How many lines are known to be on disk; None: what is there is not what should be.
         self._written: int | None = None
         try:
-            self._lines = [line for line in self._intact_lines() if json.loads(line)["step"] <= step]
+            found = read_lines(self._path)
         except OSError as error:
             raise StorageError(f"{self._path} cannot be read: {first_line(error)}") from error
+        if None in found:
+            report(f"{found.count(None)} damaged lines of {self._path} are left out")
+        self._lines = [line for line in found if line is not None and json.loads(line)["step"] <= step]
         self.flush()
 
     def rewind(self, step: int) -> None:
@@ -107,9 +118,19 @@ class MetricsLog:
         temporary.write_text("".join(f"{line}\n" for line in self._lines))
         temporary.replace(self._path)
 
-    def _intact_lines(self) -> list[str]:
-        """The lines of the file as it is, without a last one that a kill cut short."""
-        if not self._path.exists():
-            return []
-        text = self._path.read_text()
-        return text[: text.rfind("\n") + 1].splitlines()
+
+def read_lines(path: epath.Path) -> list[str | None]:
+    """The lines of a log, None for each that is damaged; without a last one that a kill cut short. Raises OSError."""
+    if not path.exists():
+        return []
+    return [intact(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def intact(line: bytes) -> str | None:
+    """The line as text, None if it is none of a log."""
+    try:
+        text = line.decode()
+        read = json.loads(text)
+    except ValueError:
+        return None
+    return text if isinstance(read, dict) and isinstance(read.get("step"), int) else None

@@ -134,8 +134,8 @@ def test_leaves_that_are_not_finite_are_found_by_name():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_finite_metrics_pass_and_others_are_named(value):
-    check_finite({"loss": 1.0, "kl": -1e30}, 3, None)
+    check_finite({"loss": 1.0, "kl": -1e30}, 3, lambda: None)
     with pytest.raises(
         NonFiniteError, match=r"^kl, nll stopped being finite at or before step 3; there is no checkpoint"
     ):
-        check_finite({"loss": 1.0, "kl": value, "nll": value}, 3, None)
+        check_finite({"loss": 1.0, "kl": value, "nll": value}, 3, lambda: None)
