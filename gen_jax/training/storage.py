@@ -25,9 +25,11 @@ NUMBER = re.compile(r"os_error_code='(\d+)'")
 
 
 def first_line(error: BaseException) -> str:
-    """Type and first line of an exception's message, of TensorStore's long ones only what the system said."""
+    """Type and first line of an exception's message; of the file system's errors only what the system said."""
     if found := NUMBER.search(str(error)):
         return os.strerror(int(found[1]))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
