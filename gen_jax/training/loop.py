@@ -11,6 +11,7 @@ from gen_jax.errors import Preempted, StorageError
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.metrics_log import MetricsLog
 from gen_jax.training.nonfinite import bad_leaves, check_finite, due_metrics
+from gen_jax.training.pace import Pace
 from gen_jax.training.program import Program
 from gen_jax.training.progress import Reporter
 from gen_jax.training.state import State
@@ -100,7 +101,7 @@ def train(
       Preempted: it was asked to stop, and has saved.
       StorageError: the last state could not be saved.
     """
-    trouble = trouble or Trouble(reporter.say)
+    trouble, pace = trouble or Trouble(reporter.say), Pace()
     step = begun = int(state.step)
     held: tuple[int, dict[str, jax.Array]] | None = None
     measured: tuple[int, Mapping[str, float]] = (begun, {})
@@ -151,7 +152,11 @@ def train(
             log.write(step, "train", {"skipped_steps": float(sum(number <= step for number in skipped))})
         else:
             stop = min([cadence.next_event(step), *(number - 1 for number in skipped if number > step)])
-            state, step, metrics = program.advance(state, step, 1 if first else stop - step)
+            before = step
+            # Several processes have to ask about the same steps whether to stop, and would find paces of their own.
+            most = stop - step if jax.process_count() > 1 else min(stop - step, pace.steps)
+            state, step, metrics = program.advance(state, step, 1 if first else most)
+            pace.dispatched(metrics, step - before)
             write_held()
             if cadence.due(cadence.log_every, step):
                 held = step, due_metrics(program.game, step, metrics)
