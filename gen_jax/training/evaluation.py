@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from gen_jax.data.batches import place
 from gen_jax.training import keys
+from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import Reduction, whole_batch
 from gen_jax.training.sharding import replicated, split_batch
@@ -25,7 +26,7 @@ class Evaluator:
         """Nothing is compiled yet; `reduce` is that of the training."""
         self.game, self.held_out, self.mesh, self.reduce = game, held_out, mesh, reduce
         self.root = jax.random.key(seed)
-        self._metrics = jax.jit(self._batch_metrics, out_shardings=replicated(mesh))
+        self._metrics = CompiledTogether(jax.jit(self._batch_metrics, out_shardings=replicated(mesh)))
 
     def __call__(self, state: State) -> dict[str, float]:
         """The mean of each metric over the held-out split; none where the game has nothing to evaluate."""

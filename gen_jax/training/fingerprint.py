@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Integer, UInt32
 
+from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import PyTree
 from gen_jax.training.state import leaves_by_name
 
@@ -68,6 +69,7 @@ def sums(leaf: Array) -> UInt32[Array, "2"]:
     return jnp.stack(added)
 
 
+@CompiledTogether
 @partial(jax.jit, static_argnames="everywhere")
 def all_sums(leaves: list[Any], everywhere: NamedSharding | None) -> UInt32[Array, "leaves 2"]:
     """The sums of many leaves in one program, replicated if they span several processes."""
@@ -93,7 +95,7 @@ def leaf_digests(tree: PyTree) -> dict[str, str]:
     shardings = [getattr(leaf, "sharding", None) for leaf in leaves.values()]
     spanning = [s.mesh for s in shardings if isinstance(s, NamedSharding) and not s.is_fully_addressable]
     everywhere = NamedSharding(spanning[0], PartitionSpec()) if spanning else None
-    found = jax.device_get(all_sums(list(leaves.values()), everywhere))
+    found = jax.device_get(all_sums(list(leaves.values()), everywhere=everywhere))
     return {
         name: f"{described(leaf)} {high:08x}{low:08x}"
         for (name, leaf), (high, low) in zip(leaves.items(), found.tolist(), strict=True)

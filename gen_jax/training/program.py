@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gen_jax.data.batches import BatchSource
+from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import VirtualShards, whole_batch
 from gen_jax.training.sharding import replicated, split_batch
@@ -53,8 +54,8 @@ class Program:
             "donate_argnums": 0,
             "out_shardings": (shardings or replicated(mesh), replicated(mesh)),
         }
-        self._one_step = jax.jit(self._step, static_argnames=("due", "unroll"), **options)
-        self._many_steps = jax.jit(self._steps, **options)
+        self._one_step = CompiledTogether(jax.jit(self._step, static_argnames=("due", "unroll"), **options))
+        self._many_steps = CompiledTogether(jax.jit(self._steps, **options))
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
