@@ -120,7 +120,11 @@ def nothing_to_save() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    from gen_jax.training.distributed import joined
+
+    # A program that has joined other processes by itself leaves SIGTERM to JAX.
+    numbers = (signal.SIGINT,) if joined() else (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

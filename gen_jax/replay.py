@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from gen_jax.errors import ConfigError
+from gen_jax.errors import ConfigError, StorageError
 from gen_jax.run import described_run, wanted_state
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
@@ -21,6 +21,7 @@ from gen_jax.training.nonfinite import Culprit, take_one
 from gen_jax.training.program import Program
 from gen_jax.training.reduction import SHARDS
 from gen_jax.training.sharding import make_mesh
+from gen_jax.training.step_directories import together
 from gen_jax.training.storage import first_line
 
 
@@ -41,7 +42,7 @@ def write_bundle(
       The command that takes the step again.
 
     Raises:
-      OSError, StorageError: the disk does not take it.
+      StorageError: the disk does not take it.
     """
     command = f"python -m gen_jax replay {shlex.quote(str(path))}"
     report: dict[str, Any] = {
@@ -51,12 +52,20 @@ def write_bundle(
         "metrics": {name: value if math.isfinite(value) else str(value) for name, value in culprit.metrics.items()},
         "reproduce": command,
     }
-    if is_leader():
-        path.mkdir(parents=True, exist_ok=True)
+
+    def write() -> None:
+        if not is_leader():
+            return
         arrays = {f"{name}_{n}": value for n, batch in enumerate(batches) for name, value in batch.items()}
-        with (path / "batches.npz").open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        (path / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with (path / "batches.npz").open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **arrays)
+            (path / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        except OSError as error:
+            raise StorageError(f"{path} could not be written: {first_line(error)}") from error
+
+    together(write)
     checkpoints = Checkpoints(path / "checkpoints", identity=identity)
     checkpoints.save(culprit.step - 1, culprit.before)
     checkpoints.wait()
@@ -108,10 +117,11 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
     """
     bundle = epath.Path(path).resolve()
     step = read_step(bundle)
-    config, info, game = described_run(bundle.parent.parent)
+    description, game = described_run(bundle.parent.parent)
+    config, info = description.config, description.info
     source = GivenBatches(bundle / "batches.npz", game.draws)
     mesh = make_mesh(devices_for(source.size, config.reproducible))
-    checkpoints = Checkpoints(bundle / "checkpoints", create=False)
+    checkpoints = Checkpoints(bundle / "checkpoints", identity=description.identity, create=False)
     state = checkpoints.restore(step - 1, wanted_state(game, info, mesh))
     program = Program(game, source, mesh, config.seed, reproducible=config.reproducible, loop=False)
     _, culprit = take_one(program, state, step - 1)

@@ -4,6 +4,7 @@ import functools
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from gen_jax.config import Config, from_json
+from gen_jax.config import Config, as_json, free_fields, from_json
 from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
@@ -23,7 +24,7 @@ from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.evaluation import Evaluator
 from gen_jax.training.fingerprint import digest
-from gen_jax.training.game import Game
+from gen_jax.training.game import Batch, Game
 from gen_jax.training.grid import image_grid, scatter_plot
 from gen_jax.training.reduction import SHARDS, VirtualShards, whole_batch
 from gen_jax.training.sampling import Sampler
@@ -33,10 +34,15 @@ from gen_jax.training.state import State, init_state
 
 def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
     """The state before the first step, on data as described."""
-    example = {"x": jnp.zeros((1, *info.shape)), "index": jnp.zeros(1, jnp.int32)}
+    return init_state(game, key, example(info))
+
+
+def example(info: DataInfo) -> dict[str, jax.Array]:
+    """A batch of one, transformed, of data as described."""
+    batch = {"x": jnp.zeros((1, *info.shape)), "index": jnp.zeros(1, jnp.int32)}
     if info.class_names is not None:
-        example["label"] = jnp.zeros(1, jnp.int32)
-    return init_state(game, key, example)
+        batch["label"] = jnp.zeros(1, jnp.int32)
+    return batch
 
 
 def wanted_state(game: Game, info: DataInfo, mesh: Mesh) -> State:
@@ -68,9 +74,21 @@ class Examiner:
         sharded = config.reproducible and SHARDS % mesh.size == 0
         reduce = VirtualShards(mesh, unroll=on_cpu) if sharded else whole_batch
         self.evaluator = Evaluator(game, held_out, mesh, config.seed, reduce)
-        self.sampler = Sampler(game, alone=config.reproducible)
+        self.sampler = Sampler(game, mesh, alone=config.reproducible)
         self.metrics = metrics
         self.root = jax.random.key(config.seed)
+
+    def names(self, state: State, info: DataInfo) -> list[str]:
+        """The names of all metrics of states of such shapes, sorted; nothing is computed."""
+
+        def evaluate(state: State, batch: Batch, key: jax.Array) -> Any:
+            assert self.evaluator.game.evaluate is not None
+            return self.evaluator.game.evaluate(state.sampling_params, state.variables, batch, key)
+
+        found = [name for metric in self.metrics for name in metric.names]
+        if self.evaluator.game.evaluate is not None:
+            found += jax.eval_shape(evaluate, state, example(info), self.root)
+        return sorted(found)
 
     def __call__(self, state: State) -> dict[str, float]:
         """All metrics by name. The same latents each time."""
@@ -80,8 +98,30 @@ class Examiner:
         return found
 
 
-def described_run(path: epath.PathLike) -> tuple[Config, DataInfo, Game]:
-    """The configuration, the data's description and the game of a run directory.
+@dataclass(frozen=True)
+class Description:
+    """What a run is: what it needs to go on, or to be looked at.
+
+    Attributes:
+      module: name of the experiment's module.
+      config: its configuration.
+      info: what it learns from.
+    """
+
+    module: str
+    config: Config
+    info: DataInfo
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the run learns, as JSON: what each of its checkpoints must have in common with it."""
+        free = free_fields(type(self.config))
+        learned = {name: value for name, value in as_json(self.config).items() if name not in free}
+        return {"experiment": self.module, "config": learned, "data": self.info.as_json()}
+
+
+def described_run(path: epath.PathLike) -> tuple[Description, Game]:
+    """What the run in a directory is, and its game.
 
     Raises:
       ConfigError: `path` is no run directory.
@@ -90,7 +130,7 @@ def described_run(path: epath.PathLike) -> tuple[Config, DataInfo, Game]:
     experiment = find(stored["experiment"])
     config = from_json(type(experiment.presets["default"]), stored["config"])
     info = DataInfo.from_json(stored["data"])
-    return config, info, experiment.build(config, info)
+    return Description(stored["experiment"]["module"], config, info), experiment.build(config, info)
 
 
 class Run:
@@ -112,9 +152,12 @@ class Run:
           ConfigError: `path` is no run directory, or has no such checkpoint.
         """
         self.directory = RunDirectory(path)
-        self.config, self.info, self.game = described_run(path)
+        description, self.game = described_run(path)
+        self.config, self.info = description.config, description.info
         self._mesh = make_mesh()
-        checkpoints = Checkpoints(self.directory.checkpoints, create=False, report=warnings.warn)
+        checkpoints = Checkpoints(
+            self.directory.checkpoints, identity=description.identity, create=False, report=warnings.warn
+        )
         try:
             steps = checkpoints.steps()
             if not steps or (step is not None and step not in steps):
@@ -129,7 +172,7 @@ class Run:
                 self.step, self.state = newest
         finally:
             checkpoints.close()
-        self._sampler = Sampler(self.game)
+        self._sampler = Sampler(self.game, self._mesh)
 
     def sample(self, n: int, seed: int = 0, **condition: Any) -> np.ndarray:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2); the same for the same seed."""

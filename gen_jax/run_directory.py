@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from gen_jax.config import Config, as_json, flag, free_fields, shown
+from gen_jax.config import Config, as_json, flag, free_fields, from_json, shown
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 
@@ -161,8 +161,10 @@ class RunDirectory:
         if stored["experiment"]["module"] != experiment:
             differing.append(f"the experiment is {stored['experiment']['module']} there and {experiment} here")
         mine, free = as_json(config), free_fields(type(config))
-        for name in sorted(mine.keys() | stored["config"].keys()):
-            there, here = stored["config"].get(name), mine.get(name)
+        # What an older version did not know yet was at its default.
+        known = as_json(from_json(type(config), stored["config"])) | stored["config"]
+        for name in sorted(mine.keys() | known.keys()):
+            there, here = known.get(name), mine.get(name)
             if name not in free and there != here:
                 differing.append(f"{flag(name)} is {shown(there)} there and {shown(here)} here")
         for name in sorted(data or {}):

@@ -3,22 +3,21 @@
 import contextlib
 import functools
 import time
-from collections.abc import Mapping
 
 import jax
 import numpy as np
 from etils import epath
 from rich.console import Console
 
-from gen_jax.config import Config, as_json, free_fields
+from gen_jax.config import Config
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, mesh_for
 from gen_jax.errors import ConfigError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import cheap_sample_metrics
-from gen_jax.replay import write_bundle
-from gen_jax.run import Examiner, initial_state, picture, wanted_state
+from gen_jax.rollback import leave_out
+from gen_jax.run import Description, Examiner, initial_state, picture, wanted_state
 from gen_jax.run_directory import RunDirectory, default_run_dir
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
@@ -26,16 +25,12 @@ from gen_jax.training.distributed import is_leader
 from gen_jax.training.grid import write_png
 from gen_jax.training.loop import Cadence, Trouble, train
 from gen_jax.training.metrics_log import MetricsLog
-from gen_jax.training.nonfinite import find_culprit
 from gen_jax.training.preemption import Preemption
 from gen_jax.training.program import Program
 from gen_jax.training.progress import Reporter, duration
 from gen_jax.training.sharding import replicated, split_batch, state_shardings
 from gen_jax.training.state import State
 from gen_jax.training.storage import first_line
-
-# After so many steps left out, what is wrong is not the batches.
-MOST_SKIPPED = 10
 
 
 class TrainingRun:
@@ -54,31 +49,29 @@ class TrainingRun:
             config.data, data_dir=config.data_dir, image_size=config.image_size, skip_bad_images=config.skip_bad_images
         )
         self.info = DataInfo.of(self.dataset)
+        self.identity = Description(experiment.identity["module"], config, self.info).identity
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
         self.mesh = mesh_for(config)
         check_batch_size(config, self.info, self.mesh.size)
         self.game = experiment.build(config, self.info)
         self.wanted = wanted_state(self.game, self.info, self.mesh)
+        self.examiner = Examiner(self.game, self.dataset, self.mesh, config, cheap_sample_metrics(self.dataset))
+        if config.keep_best is not None:
+            known = self.examiner.names(self.wanted, self.info)
+            if config.keep_best not in known:
+                raise ConfigError(f"--keep-best is {config.keep_best}; accepted: {', '.join(known)}")
         self.trouble = Trouble(self.say)
         # Grids that a disk would not take; they are written before the next checkpoint.
         self._pictures: dict[epath.Path, np.ndarray] = {}
-        self.checkpoints: Checkpoints
-        self.log: MetricsLog
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """What the run learns: what a checkpoint must have in common with it."""
-        free = free_fields(type(self.config))
-        learned = {name: value for name, value in as_json(self.config).items() if name not in free}
-        return {"experiment": self.experiment.identity["module"], "config": learned, "data": self.info.as_json()}
 
     def say(self, line: str) -> None:
         """Prints a line, above the bar if there is one."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def record(self) -> None:
-        """Writes config.json."""
+        """Writes config.json, if it is still that of the same run."""
         if is_leader():
+            self.directory.check_same(self.experiment.identity["module"], self.config, self.info.as_json())
             self.directory.record(self.experiment.identity, self.config, self.info.as_json())
 
     def program(self, begin: int) -> Program:
@@ -96,26 +89,28 @@ class TrainingRun:
         reproducible = self.config.reproducible
         return Program(self.game, source, self.mesh, self.config.seed, shardings=shardings, reproducible=reproducible)
 
-    def batches_of(self, step: int) -> list[dict[str, np.ndarray]]:
-        """What a step, counted from 1, draws; on the host."""
-        source = self.program(step - 1).source
-        feed = source.feed(step - 1)
-        # Of what is spread over processes each has only its share.
-        gather = jax.jit(lambda batch: batch, out_shardings=replicated(self.mesh))
-        batches = [jax.device_get(gather(dict(source.batch(feed, step - 1, n)))) for n in range(self.game.draws)]
-        source.close()
-        return batches
-
-    def begin(self) -> tuple[int | None, State]:
+    def begin(self, checkpoints: Checkpoints) -> tuple[int | None, State]:
         """The newest intact checkpoint and its step, or None and the initial state where nothing was ever saved."""
-        found = self.checkpoints.restore_newest(self.wanted)
+        found = checkpoints.restore_newest(self.wanted)
         if found is not None:
             return found
         make = functools.partial(initial_state, self.game, self.info)
         shardings = state_shardings(self.mesh, self.wanted)
         return None, jax.jit(make, out_shardings=shardings)(jax.random.key(self.config.seed))
 
-    def write_pictures(self) -> None:
+    def evaluate(self, step: int, state: State) -> dict[str, float]:
+        """Metrics of a state, and its sample grid."""
+        key = keys.derive(jax.random.key(self.config.seed), "grid")
+        samples = self.examiner.sampler(state, key, self.config.grid_samples * (1 if self.info.is_image else 32))
+        if is_leader():
+            self._pictures[self.directory.samples(step)] = picture(samples, self.dataset)
+            try:
+                self.write()
+            except StorageError as error:
+                self.trouble.report(str(error))
+        return self.examiner(state)
+
+    def write(self) -> None:
         """Writes config.json, if it was removed, and the grids that could not be written before.
 
         Raises:
@@ -132,105 +127,70 @@ class TrainingRun:
         except (OSError, ConfigError) as error:
             raise StorageError(f"{self.directory.path} could not be written: {first_line(error)}") from error
 
-    def train(self) -> None:
+    def train(self, checkpoints: Checkpoints) -> None:
         """Trains to the end, however often it has to go back on the way."""
-        config = self.config
-        cadence = Cadence(config.steps, config.log_every, config.eval_every, config.save_every)
-        examiner = Examiner(self.game, self.dataset, self.mesh, config, cheap_sample_metrics(self.dataset))
-        grid_key = keys.derive(jax.random.key(config.seed), "grid")
-        grid_size = config.grid_samples * (1 if self.info.is_image else 32)
-
-        def evaluate(step: int, state: State) -> Mapping[str, float]:
-            samples = examiner.sampler(state, grid_key, grid_size)
-            self._pictures[self.directory.samples(step)] = picture(samples, self.dataset)
-            try:
-                self.write_pictures()
-            except StorageError as error:
-                self.trouble.report(str(error))
-            found = examiner(state)
-            if config.keep_best is not None and config.keep_best not in found:
-                known = ", ".join(sorted(found))
-                raise ConfigError(f"--keep-best is {config.keep_best}; accepted: {known}")
-            return found
-
         with Preemption() as preemption:
-            start, state = self.begin()
-            begun = start or 0
-            self.log = MetricsLog(self.directory.path, begun, writes=is_leader(), report=self.say)
-            skipped = self.directory.read_skipped()
-            reporter = Reporter(self.console, begun, config.steps, config.batch_size * self.game.draws)
-            describe(reporter, self.info, state, config, start)
-            clock = time.perf_counter()
-            while True:
-                program = self.program(begun)
-                try:
-                    with reporter:
-                        state = train(
-                            program,
-                            state,
-                            cadence,
-                            checkpoints=self.checkpoints,
-                            log=self.log,
-                            reporter=reporter,
-                            evaluate=evaluate,
-                            write=self.write_pictures,
-                            trouble=self.trouble,
-                            requested=preemption.requested,
-                            skipped=skipped,
-                        )
-                    break
-                except NonFiniteError as error:
-                    skipped = self.without_culprit(error, skipped)
-                    start, state = self.begin()
-                    begun = start or 0
-                    self.log.rewind(begun)
-                    reporter = Reporter(self.console, begun, config.steps, config.batch_size * self.game.draws)
-                finally:
-                    program.source.close()
-        if start is not None and start >= config.steps:
-            reporter.say(f"already finished: {start} of {config.steps} steps are done")
+            start, state = self.begin(checkpoints)
+            log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
+            with contextlib.closing(log):
+                skipped = self.directory.read_skipped()
+                reporter = self.reporter(start)
+                describe(reporter, self.info, state, self.config, start)
+                clock = time.perf_counter()
+                while True:
+                    try:
+                        state = self.train_from(state, checkpoints, log, reporter, preemption, skipped)
+                        break
+                    except NonFiniteError as error:
+                        # Its traceback would keep the state with what is not finite in memory.
+                        failure = error.with_traceback(None)
+                    skipped = leave_out(self, checkpoints, failure, skipped)
+                    start, state = self.begin(checkpoints)
+                    try:
+                        log.rewind(start or 0)
+                    except StorageError as error:
+                        self.trouble.report(str(error))
+                    reporter = self.reporter(start)
+        if start is not None and start >= self.config.steps:
+            self.say(f"already finished: {start} of {self.config.steps} steps are done")
         else:
-            reporter.say(f"finished {config.steps} steps in {duration(time.perf_counter() - clock)}")
-        reporter.say(f"run      {self.directory.path}")
-        reporter.say(f"samples  {self.directory.samples(int(state.step))}")
+            self.say(f"finished {self.config.steps} steps in {duration(time.perf_counter() - clock)}")
+        self.say(f"run      {self.directory.path}")
+        self.say(f"samples  {self.directory.samples(int(state.step))}")
 
-    def without_culprit(self, error: NonFiniteError, skipped: frozenset[int]) -> frozenset[int]:
-        """Finds the step that made the error, leaves a bundle of it, and adds it to the steps that are left out.
+    def reporter(self, start: int | None) -> Reporter:
+        """What shows the progress from a checkpoint on."""
+        return Reporter(self.console, start or 0, self.config.steps, self.config.batch_size * self.game.draws)
 
-        Raises:
-          NonFiniteError: the run is to stop at such a step, or has left out too many.
-        """
-        self.say(
-            "a number stopped being finite: taking the steps since the last checkpoint again to find which made it"
-        )
-        self.checkpoints.close()
-        start, state = self.begin()
-        program = self.program(start or 0)
+    def train_from(
+        self,
+        state: State,
+        checkpoints: Checkpoints,
+        log: MetricsLog,
+        reporter: Reporter,
+        preemption: Preemption,
+        skipped: frozenset[int],
+    ) -> State:
+        """Trains until the end, or until something is not finite."""
+        config = self.config
+        program = self.program(int(state.step))
         try:
-            culprit = find_culprit(program, state, error.step, skipped)
+            with reporter:
+                return train(
+                    program,
+                    state,
+                    Cadence(config.steps, config.log_every, config.eval_every, config.save_every),
+                    checkpoints=checkpoints,
+                    log=log,
+                    reporter=reporter,
+                    evaluate=self.evaluate,
+                    write=self.write,
+                    trouble=self.trouble,
+                    requested=preemption.requested,
+                    skipped=skipped,
+                )
         finally:
             program.source.close()
-        if culprit is None:
-            raise NonFiniteError(
-                f"{error}; taking the steps again made no such number: suspect the machine, and run it again",
-                error.step,
-            )
-        batches = self.batches_of(culprit.step)
-        try:
-            command = write_bundle(self.directory.bundle(culprit.step), culprit, batches, self.identity)
-            left = f"; to reproduce it: {command}"
-        except (OSError, StorageError) as problem:
-            left = f"; what reproduces it could not be written: {first_line(problem)}"
-        what = f"{', '.join(culprit.names[:5])} stopped being finite in step {culprit.step}"
-        if self.config.on_nonfinite == "stop":
-            raise NonFiniteError(f"{what}{left}, or --on-nonfinite rollback to leave it out", culprit.step)
-        if len(skipped) >= MOST_SKIPPED:
-            raise NonFiniteError(f"{what}, after {len(skipped)} other steps were left out{left}", culprit.step)
-        skipped = skipped | {culprit.step}
-        if is_leader():
-            self.directory.write_skipped(skipped)
-        self.say(f"{what}: leaving it out, step {len(skipped)} of at most {MOST_SKIPPED} left out{left}")
-        return skipped
 
 
 def train_run(experiment: Experiment, config: Config, console: Console | None = None) -> epath.Path:
@@ -242,25 +202,13 @@ def train_run(experiment: Experiment, config: Config, console: Console | None = 
       Preempted: SIGTERM or SIGINT came, and the state is saved.
       StorageError: the state could not be saved.
     """
-    console = console or Console(quiet=not is_leader())
-    run = TrainingRun(experiment, config, console)
+    run = TrainingRun(experiment, config, console or Console(quiet=not is_leader()))
     with run.directory.lock() if is_leader() else contextlib.nullcontext():
-        # Another training may have been here since it was looked at.
-        run.directory.check_same(experiment.identity["module"], config, run.info.as_json())
         run.record()
-        run.checkpoints = Checkpoints(
-            run.directory.checkpoints,
-            config.keep,
-            best=config.keep_best,
-            identity=run.identity,
-            report=run.trouble.report,
-        )
-        try:
-            run.train()
-        finally:
-            if hasattr(run, "log"):
-                run.log.close()
-            run.checkpoints.close()
+        directory, best = run.directory.checkpoints, config.keep_best
+        checkpoints = Checkpoints(directory, config.keep, best=best, identity=run.identity, report=run.say)
+        with contextlib.closing(checkpoints):
+            run.train(checkpoints)
     return run.directory.path
 
 

@@ -274,11 +274,13 @@ def test_flags_of_the_command_are_its_own(line, arguments, monkeypatch):
     assert asked == [(tuple(arguments[0].split()), *arguments[1:])]
 
 
-def test_experiment_in_two_processes_trains_to_the_end_and_logs_each_line_once(tmp_path, monkeypatch, capfd):
+def test_experiment_split_over_two_processes_trains_to_the_end_and_logs_each_line_once(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     monkeypatch.delenv("XLA_FLAGS")
-    options = "--run-dir run --preset tiny --steps 4 --log-every 1 --eval-every 2 --save-every 2 --grid-samples 4"
+    options = (
+        "--run-dir run --preset tiny --steps 4 --log-every 1 --eval-every 2 --save-every 2 --grid-samples 4 --fsdp 2"
+    )
     assert launch([sys.executable, "-m", "experiments.vae", *options.split()], 2) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     logged = [(line["step"], line["split"]) for line in lines]

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import importlib
 import io
 import json
 import shutil
@@ -16,10 +17,12 @@ from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size
 from gen_jax.errors import ConfigError
-from gen_jax.run import initial_state, picture
+from gen_jax.metrics import sample_metrics
+from gen_jax.run import Examiner, initial_state, picture, wanted_state
 from gen_jax.trainer import train_run
 from gen_jax.training import Program
 from gen_jax.training.grid import image_grid, scatter_plot
+from gen_jax.training.retention import LARGER_IS_BETTER
 from gen_jax.training.sharding import make_mesh, replicated
 
 TOY = toy_experiment.EXPERIMENT.presets["default"]
@@ -113,14 +116,13 @@ def test_evaluation_is_the_mean_over_the_held_out_data_and_metrics_of_samples(po
     assert {"step": 6, "split": "eval", **found} in logged
 
 
-def test_run_is_evaluated_on_more_devices_than_its_batch_could_be_trained_on(points, tmp_path):
-    copy = shutil.copytree(points, tmp_path / "copy")
-    stored = json.loads((copy / "config.json").read_text())
-    stored["config"]["batch_size"] = 12
-    (copy / "config.json").write_text(json.dumps(stored))
+def test_run_is_evaluated_on_more_devices_than_its_batch_could_be_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("gen_jax.trainer.mesh_for", lambda config: make_mesh(jax.devices()[:1]))
+    train(tmp_path / "run", batch_size=12)
     assert 12 % jax.device_count()
-    found, expected = gen_jax.load(copy).evaluate(), gen_jax.load(points).evaluate()
-    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
+    during = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert during["split"] == "eval"
+    np.testing.assert_allclose(gen_jax.load(tmp_path / "run").evaluate()["loss"], during["loss"], rtol=1e-5)
 
 
 def test_evaluation_of_digits_has_what_a_classifier_says(images):
@@ -221,3 +223,29 @@ def test_picture_is_a_grid_of_images_or_a_plot_of_points_with_the_modes():
     np.testing.assert_array_equal(picture(points, dataset), scatter_plot(points, dataset.mixture.centres))
     np.testing.assert_array_equal(picture(points, load_dataset("swissroll")), scatter_plot(points))
     assert (picture(points, dataset) != picture(points)).any()
+
+
+# Of all other metrics that the library knows, more is better.
+LESS_IS_BETTER = {"loss", "kl", "reconstruction", "discriminator_loss", "generator_loss", "wasserstein"}
+NEITHER = {"real_logits", "fake_logits"}
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "wgan_gp", "ddpm"])
+def test_the_best_of_every_metric_is_what_its_name_says(name):
+    experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
+    config = experiment.presets["tiny"]
+    dataset = load_dataset(config.data, image_size=config.image_size)
+    info, mesh = DataInfo.of(dataset), make_mesh()
+    game = experiment.build(config, info)
+    examiner = Examiner(game, dataset, mesh, config, sample_metrics(dataset))
+    found = set(examiner.names(wanted_state(game, info, mesh), info))
+    assert found
+    assert found - LESS_IS_BETTER - NEITHER <= LARGER_IS_BETTER
+    assert not LESS_IS_BETTER & LARGER_IS_BETTER
+
+
+def test_metrics_have_the_names_that_they_say():
+    ring, digits = load_dataset("ring8"), load_dataset("digits")
+    for dataset, shape in ((ring, (2,)), (digits, (8, 8, 1))):
+        for metric in sample_metrics(dataset):
+            assert tuple(metric(np.zeros((50, *shape), np.uint8))) == metric.names

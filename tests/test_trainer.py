@@ -1,6 +1,7 @@
 """What a training survives: disks that vanish, signals, resuming elsewhere. In the process, at steps of choice."""
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import time
 
 import jax
+import orbax.checkpoint as ocp
 import pytest
 import toy_experiment
 from rich.console import Console
@@ -78,6 +80,11 @@ def wait_for_saves(run):
         time.sleep(0.001)
 
 
+def stop(number=signal.SIGTERM):
+    """Asks the run to stop."""
+    os.kill(os.getpid(), number)
+
+
 class Away:
     """A file in the place of a directory: nothing can be saved there, even by root."""
 
@@ -128,6 +135,58 @@ def test_a_state_that_cannot_be_saved_to_the_end_is_an_error_and_the_one_before_
     assert training.result == undisturbed
 
 
+def test_a_disk_that_takes_the_beginning_of_each_save_only_is_one_warning(training, undisturbed, monkeypatch):
+    full = iter([True] * 3)
+
+    def finalize(handler, directory):
+        if "state" in str(directory) and next(full, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ocp.StandardCheckpointHandler, "finalize", finalize)
+    training(save_every=1, eval_every=0)
+    # Steps 1, 2 and 3 fail in the background; that 4 has not is known when 5 is saved.
+    assert training.said("warning") == [
+        "warning: cannot save: step 1 could not be saved: No space left on device; "
+        "training goes on, and the next save tries again"
+    ]
+    assert training.said("works again") == ["saving works again"]
+    assert training.steps == [11, 12]
+
+
+def test_a_damaged_checkpoint_is_reported_as_what_it_is(training, undisturbed):
+    with pytest.raises(Preempted):
+        training({8: stop})
+    before, newest = training.steps
+    (training.directory / "checkpoints" / str(newest) / "state" / "manifest.ocdbt").unlink()
+    training()
+    assert training.said("warning") == training.said("works again") == []
+    (line,) = training.said("is damaged")
+    assert line.startswith(f"the checkpoint of step {newest} is damaged (")
+    assert line.endswith(f"): moved to {training.directory}/damaged/{newest}")
+    assert training.said("continuing after") == [f"continuing after step {before}"]
+    assert training.result == undisturbed
+
+
+def test_a_checkpoint_of_another_run_is_not_loaded(training, tmp_path, monkeypatch):
+    training(steps=2)
+    other = Training(tmp_path / "other", monkeypatch)
+    other(steps=4, seed=1)
+    shutil.copytree(other.directory / "checkpoints" / "4", training.directory / "checkpoints" / "4")
+    with pytest.warns(UserWarning, match=r"step 4 is damaged \(it belongs to another run\): passed over"):
+        assert gen_jax.load(training.directory).step == 2
+
+
+def test_a_run_of_a_version_that_knew_fewer_options_goes_on(training, undisturbed):
+    with pytest.raises(Preempted):
+        training({6: stop})
+    path = training.directory / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["config"]["power"]
+    path.write_text(json.dumps(stored))
+    training()
+    assert training.result == undisturbed
+
+
 def test_a_run_directory_that_vanishes_is_made_again_and_its_log_written_whole(training, undisturbed):
     def vanish():
         wait_for_saves(training.directory)
@@ -145,7 +204,7 @@ def test_a_run_directory_that_vanishes_is_made_again_and_its_log_written_whole(t
 @pytest.mark.parametrize("step", [1, 5, 6])
 def test_a_signal_saves_the_step_and_the_same_command_goes_on(training, undisturbed, step, number):
     with pytest.raises(Preempted) as preempted:
-        training({step: lambda: os.kill(os.getpid(), number)})
+        training({step: lambda: stop(number)})
     # The metrics of a step are logged when the next one is under way, or when it is evaluated or saved.
     saved = max(training.steps)
     assert saved in (step, step + 1, step + 2)
@@ -157,7 +216,7 @@ def test_a_signal_saves_the_step_and_the_same_command_goes_on(training, undistur
 
 
 def test_a_run_that_is_finished_is_not_preempted(training, undisturbed):
-    training({STEPS: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    training({STEPS: stop})
     assert training.result == undisturbed
 
 
@@ -181,13 +240,14 @@ def test_the_best_step_is_kept_beside_the_newest(training):
     assert training.steps == sorted({best, 10, 12})
 
 
-def test_a_metric_that_is_not_measured_cannot_be_the_best(training):
+def test_a_metric_that_is_not_measured_cannot_be_the_best_and_nothing_is_begun(training):
     with pytest.raises(ConfigError, match=r"^--keep-best is elbo; accepted: high_quality, loss, modes$"):
         training(keep_best="elbo")
+    assert not training.directory.exists()
 
 
 def test_numbers_that_never_become_finite_again_end_the_run(training, monkeypatch):
-    monkeypatch.setattr("gen_jax.trainer.MOST_SKIPPED", 2)
+    monkeypatch.setattr("gen_jax.rollback.MOST_SKIPPED", 2)
     # The rate is NaN from the third update that is made on, whichever batch it is made for.
     with pytest.raises(NonFiniteError, match="stopped being finite in step 5, after 2 other steps were left out"):
         training(nan_at=3, on_nonfinite="rollback")
@@ -196,7 +256,7 @@ def test_numbers_that_never_become_finite_again_end_the_run(training, monkeypatc
 
 
 def test_a_nan_that_does_not_come_again_is_the_machines(training, monkeypatch):
-    monkeypatch.setattr("gen_jax.trainer.find_culprit", lambda *arguments: None)
+    monkeypatch.setattr("gen_jax.rollback.find_culprit", lambda *arguments: None)
     with pytest.raises(NonFiniteError, match="taking the steps again made no such number: suspect the machine"):
         training(nan_at=3)
 

@@ -23,6 +23,10 @@ class SampleMetric(Protocol):
     """Numbers about samples."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the numbers are called."""
+
+    @property
     def samples(self) -> int:
         """How many samples it wants."""
 

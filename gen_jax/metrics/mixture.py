@@ -34,6 +34,11 @@ class MixtureCoverage:
     sigma: float
     samples: int = 2500
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the numbers are called."""
+        return "modes", "high_quality"
+
     def __call__(self, samples: np.ndarray) -> dict[str, float]:
         """`modes` and `high_quality` of samples (n, 2)."""
         return mixture_coverage(samples, self.centres, self.sigma)

@@ -24,7 +24,7 @@ class BackgroundWriter:
         self._directories = directories
         self._orbax: Any = None
         self._pending: tuple[int, threading.Thread] | None = None
-        self._failure: tuple[str, BaseException] | None = None
+        self._failure: BaseException | None = None
         logging.getLogger("absl").addFilter(not_from_orbax)
         ignore_closed_loops()
 
@@ -33,6 +33,11 @@ class BackgroundWriter:
         """The step that is being written."""
         return self._pending[0] if self._pending is not None and self._pending[1].is_alive() else None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step is being written, or has been since the last one was settled."""
+        return self._pending is not None
+
     def begin(self, step: int, state: State, metadata: Mapping[str, Any], afterwards: Callable[[], None]) -> None:
         """Copies the state off the devices and starts writing. The last step must be settled.
 
@@ -40,7 +45,7 @@ class BackgroundWriter:
           step: the number of completed steps.
           state: may be donated once this returns.
           metadata: JSON.
-          afterwards: deletes older steps, in the background, once this one is on disk.
+          afterwards: deletes older steps, in the background, once this one is on disk; raises nothing of the disk's.
 
         Raises:
           StorageError: the disk would not take it; what else went wrong is raised as it is.
@@ -59,22 +64,23 @@ class BackgroundWriter:
             if not is_about_storage(error, self._directories.path):
                 raise
             raise StorageError(f"step {step} could not be saved: {first_line(error)}") from error
-        self._pending = step, threading.Thread(target=self._finish, args=(step, afterwards), name=f"save-{step}")
+        self._pending = step, threading.Thread(target=self._finish, args=(afterwards,), name=f"save-{step}")
         self._pending[1].start()
 
     def settle(self) -> StorageError | None:
         """Waits, and returns what the disk refused, once; what else went wrong is raised as it is."""
         if self._pending is None:
             return None
-        self._pending[1].join()
+        step, thread = self._pending
+        thread.join()
         self._pending = None
         if self._failure is None:
             return None
-        (what, error), self._failure = self._failure, None
+        error, self._failure = self._failure, None
         self._recover()
         if not is_about_storage(error, self._directories.path):
             raise error
-        failure = StorageError(f"{what}: {first_line(error)}")
+        failure = StorageError(f"step {step} could not be saved: {first_line(error)}")
         let_go(error)
         return failure
 
@@ -91,14 +97,12 @@ class BackgroundWriter:
             with contextlib.suppress(Exception):
                 orbax.close()
 
-    def _finish(self, step: int, afterwards: Callable[[], None]) -> None:
-        what = f"step {step} could not be saved"
+    def _finish(self, afterwards: Callable[[], None]) -> None:
         try:
             self._orbax.wait_until_finished()
-            what = "older steps could not be deleted"
             afterwards()
         except BaseException as error:
-            self._failure = what, error
+            self._failure = error
 
     def _recover(self) -> None:
         """After a failure: begins anew, without what it left, which would take up a full disk."""

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 from etils import epath
 
-from gen_jax.errors import ConfigError, DamagedCheckpoint, GenJaxError, StorageError
+from gen_jax.errors import ConfigError, DamagedCheckpoint, StorageError
 from gen_jax.training.background import BackgroundWriter
 from gen_jax.training.retention import kept_steps
 from gen_jax.training.state import State
 from gen_jax.training.step_directories import StepDirectories, together
+from gen_jax.training.storage import first_line
 from gen_jax.training.stored_step import check_state, describe, read_metadata, read_state, read_trusted
 
 
@@ -51,6 +52,8 @@ class Checkpoints:
         self._directories = StepDirectories(directory)
         self._keep, self._best, self._identity, self._report = keep, best, identity, report
         self._writes = create
+        # Whether the last deletion failed, so that it is said once.
+        self._undeleted = False
         self._metrics: dict[int, Mapping[str, float | None]] = {}
         self._writer = BackgroundWriter(self._directories)
         if create:
@@ -97,17 +100,17 @@ class Checkpoints:
         if earlier is not None:
             self._report(str(earlier))
 
-    def check(self) -> None:
-        """Raises StorageError if a save has failed in the background by now, once for each. Does not wait."""
-        if self._writer.busy_with is None:
-            self.wait()
-
-    def wait(self) -> None:
-        """Until all that was saved is on disk.
+    def wait(self) -> bool:
+        """Until all that was saved is on disk. Returns whether there was anything to wait for.
 
         Raises:
-          StorageError: it could not be written, once for each failure.
+          StorageError: it could not be written, once for each failure; in every process, if it failed in one.
         """
+        waited = self._writer.has_begun
+        together(self._settle)
+        return waited
+
+    def _settle(self) -> None:
         error = self._writer.settle()
         if error is not None:
             raise error
@@ -175,24 +178,35 @@ class Checkpoints:
                 f"the checkpoint of step {step} in {self._directories.path} does not fit: {error}"
             ) from error
         state = together(lambda: read_state(path, like))
-        check_state(state, step, trusted)
+        together(lambda: check_state(state, step, trusted))
         return state
 
     def _retire(self, newest: int, metrics: Mapping[str, float | None]) -> None:
-        """Deletes what need not be kept; never the step that was just saved, even where a newer one lies about."""
+        """Deletes what need not be kept; never the step that was just saved, even where a newer one lies about.
+
+        What cannot be read or deleted now stays until the next time.
+        """
         self._metrics[newest] = metrics
         if jax.process_index() != 0:
             return
-        steps = self._directories.steps()
-        measured = {step: self._measured(step) if self._best else {} for step in steps}
-        for step in set(steps) - kept_steps(measured, self._keep, self._best) - {newest}:
-            self._directories.delete(step)
+        try:
+            steps = self._directories.steps()
+            measured = {step: self._measured(step) if self._best else {} for step in steps}
+            for step in set(steps) - kept_steps(measured, self._keep, self._best) - {newest}:
+                self._directories.delete(step)
+        except (OSError, StorageError) as error:
+            if not self._undeleted:
+                self._report(f"older checkpoints could not be deleted: {first_line(error)}")
+            self._undeleted = True
+            return
+        self._undeleted = False
 
     def _measured(self, step: int) -> Mapping[str, float | None]:
+        """The metrics of a step. Raises StorageError if the disk does not answer, which makes no step a worse one."""
         if step not in self._metrics:
             try:
                 self._metrics[step] = read_metadata(self._directories.of(step), step)["metrics"]
-            except GenJaxError:
+            except DamagedCheckpoint:
                 # It will be found out when it is restored; for now it is one of the newest, or not.
                 return {}
         return self._metrics[step]

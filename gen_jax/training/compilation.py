@@ -18,7 +18,7 @@ class CompiledTogether:
     """
 
     def __init__(self, jitted: Any):
-        """`jitted`: what `jax.jit` returns. All processes must call it with the same shapes in the same order."""
+        """`jitted`: what `jax.jit` returns. All processes must call it with the same arguments in the same order."""
         self._jitted = jitted
         self._compiled: set[Any] = set()
 
@@ -30,7 +30,8 @@ class CompiledTogether:
           **static: its static arguments.
         """
         if jax.process_count() > 1:
-            shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(args))
+            leaves = jax.tree.leaves(args)
+            shapes = tuple((leaf.shape, str(leaf.dtype), getattr(leaf, "sharding", None)) for leaf in leaves)
             key = jax.tree.structure(args), shapes, tuple(sorted(static.items()))
             if key not in self._compiled:
                 # What is compiled here is found by the call below.

@@ -111,18 +111,6 @@ def is_leader() -> bool:
     return jax.process_index() == 0
 
 
-def agreed(value: int) -> int:
-    """The leader's value, in every process; all have to call it. For what each would otherwise read from disk."""
-    import jax
-
-    if jax.process_count() == 1:
-        return value
-    import numpy as np
-    from jax.experimental import multihost_utils
-
-    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
-
-
 def leave(code: int, patience: float = 10.0) -> None:
     """Waits until all processes leave, and parts from them; the last thing to do before exiting with `code`.
 

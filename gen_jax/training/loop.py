@@ -127,19 +127,27 @@ def train(
         together(write)
         checkpoints.save(step, state, measured[1] if measured[0] == step else {})
 
-    def try_to_save() -> None:
+    def settle() -> None:
+        """Learns how the save before went. With several processes raises StorageError if it failed."""
         try:
-            checkpoints.check()
+            if checkpoints.wait():
+                trouble.over()
+        except StorageError as error:
+            if jax.process_count() > 1:
+                # Others may be waiting, in Orbax, for the one that failed.
+                raise
+            trouble.report(str(error))
+
+    def try_to_save() -> None:
+        settle()
+        try:
             save()
-            trouble.over()
         except StorageError as error:
             trouble.report(str(error))
 
     def save_and_wait() -> None:
         """Raises StorageError unless the state is on disk."""
-        with contextlib.suppress(StorageError):
-            # What failed before does not matter if it works now.
-            checkpoints.wait()
+        settle()
         save()
         checkpoints.wait()
         trouble.over()

@@ -78,6 +78,8 @@ class MetricsLog:
           metrics: what was measured.
           machine: what was measured of the machine, for TensorBoard only.
         """
+        if not self._writes:
+            return
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self._lines.append(json.dumps({"step": step, "split": split, **finite}))
         self._events.add(step, {f"{split}/{name}": value for name, value in {**metrics, **machine}.items()})
@@ -115,7 +117,11 @@ class MetricsLog:
         """Replaces the file at once, so that a kill leaves the old one or the new one."""
         self._directory.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(self._path.name + ".tmp")
-        temporary.write_text("".join(f"{line}\n" for line in self._lines))
+        with temporary.open("w") as file:
+            file.writelines(f"{line}\n" for line in self._lines)
+            file.flush()
+            if self._appends:
+                os.fsync(file.fileno())
         temporary.replace(self._path)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import NonFiniteError
+from gen_jax.errors import NonFiniteError, StorageError
+from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Game
 from gen_jax.training.program import Program
 from gen_jax.training.state import State, leaves_by_name
@@ -28,11 +29,22 @@ def check_finite(metrics: Mapping[str, float], step: int, latest: Callable[[], i
     """Raises NonFiniteError naming what is NaN or infinite, and the latest checkpoint."""
     names = [name for name, value in metrics.items() if not math.isfinite(value)]
     if names:
+        raise NonFiniteError(
+            f"{', '.join(names)} stopped being finite at or before step {step}; {last_good(latest)}", step
+        )
+
+
+def last_good(latest: Callable[[], int | None]) -> str:
+    """Which checkpoint there is to go back to, in words."""
+    try:
         saved = latest()
-        last = "there is no checkpoint yet" if saved is None else f"the last good checkpoint is that of step {saved}"
-        raise NonFiniteError(f"{', '.join(names)} stopped being finite at or before step {step}; {last}", step)
+    except StorageError:
+        # What is not finite must not pass for trouble with the disk.
+        return "the checkpoints cannot be read"
+    return "there is no checkpoint yet" if saved is None else f"the last good checkpoint is that of step {saved}"
 
 
+@CompiledTogether
 @jax.jit
 def non_finite_leaves(state: State) -> dict[str, jax.Array]:
     """Whether each floating-point leaf holds a NaN or an infinity, by the leaf's name."""

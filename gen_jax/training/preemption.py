@@ -14,12 +14,13 @@ from jax.experimental import multihost_utils
 class Preemption:
     """Notes SIGTERM and SIGINT (Ctrl-C) for as long as it is entered, instead of dying of them.
 
-    With one process the first signal is a request, and the second ends the process at once. A thread reads the
-    signals: unlike a handler it does so even while the main thread is inside XLA, in a compilation for instance.
+    The first signal is a request, and SIGINT after it ends the process at once; further SIGTERMs do nothing, for what
+    supervises processes likes to send several. A thread reads the signals: unlike a handler it does so even while the
+    main thread is inside XLA, in a compilation for instance.
 
     With several processes all must stop after the same step. JAX's preemption service sees to that: it catches SIGTERM
     from `jax.distributed.initialize` on, tells everyone, and agrees on a step that nobody has passed. SIGINT is
-    handed to it as SIGTERM, and a second SIGINT ends the process at once; further SIGTERMs do nothing.
+    handed to it as SIGTERM.
 
     Outside the main thread, where Python allows no handlers, signals keep the meaning they have.
     """
@@ -60,7 +61,7 @@ class Preemption:
         while number := self._reader.recv(1):
             if number[0] not in self._signals:
                 continue
-            if self._noted:
+            if self._noted and number[0] == signal.SIGINT:
                 os._exit(128 + number[0])
             self._noted = True
             if self._several:

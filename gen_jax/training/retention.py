@@ -12,10 +12,13 @@ LARGER_IS_BETTER = frozenset(
         "elbo",
         "high_quality",
         "inception_score",
+        "log_likelihood",
         "modes",
         "precision",
         "psnr",
+        "rarest_class",
         "recall",
+        "recognised",
         "ssim",
     }
 )

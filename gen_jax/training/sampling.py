@@ -4,26 +4,31 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from gen_jax.training import keys
+from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Game
+from gen_jax.training.sharding import replicated
 from gen_jax.training.state import State
 
 
 class Sampler:
     """Draws samples with the averaged weights where the game keeps them."""
 
-    def __init__(self, game: Game, chunk: int = 256, *, alone: bool = False):
+    def __init__(self, game: Game, mesh: Mesh, chunk: int = 256, *, alone: bool = False):
         """Nothing is compiled yet.
 
         Args:
           game: the method.
+          mesh: the devices that hold the state; every one of them gets all samples.
           chunk: at most so many samples are drawn at once, which bounds the memory.
           alone: whether to draw on one device, so that the bits do not depend on how many there are; the state must
             then be whole on it.
         """
         self.game, self.chunk, self.alone = game, chunk, alone
-        self._sample = jax.jit(self._restored, static_argnames="n")
+        everywhere = None if alone else replicated(mesh)
+        self._sample = CompiledTogether(jax.jit(self._restored, static_argnames="n", out_shardings=everywhere))
 
     def __call__(self, state: State, key: Array, n: int, **condition: Any) -> np.ndarray:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2).
@@ -43,8 +48,8 @@ class Sampler:
             rows = np.minimum(np.arange(start, start + chunk), n - 1)
             part = {name: np.asarray(values)[rows] for name, values in condition.items()}
             part_key = keys.derive(key, "chunk", number)
-            parts.append(jax.device_get(self._sample(*nets, part_key, n=chunk, **part)))
+            parts.append(jax.device_get(self._sample(*nets, part_key, part, n=chunk)))
         return np.concatenate(parts)[:n]
 
-    def _restored(self, params: Any, variables: Any, key: Array, *, n: int, **condition: Any) -> Any:
+    def _restored(self, params: Any, variables: Any, key: Array, condition: dict[str, Array], *, n: int) -> Any:
         return self.game.transform.restore(self.game.sample(params, variables, key, n, **condition))

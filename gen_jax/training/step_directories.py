@@ -9,6 +9,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from gen_jax.errors import ConfigError, DamagedCheckpoint, GenJaxError, StorageError
+from gen_jax.training.compilation import wait_for_all
 from gen_jax.training.storage import first_line
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ def together(action: Callable[[], T]) -> T:
     """What the action returns if it succeeds in every process; otherwise a GenJaxError of one kind in all of them."""
     if jax.process_count() == 1:
         return action()
+    # Exchanges wait for 30 seconds at most, and what comes before them may take longer in one process.
+    wait_for_all()
     result: list[T] = []
     error: GenJaxError | None = None
     kinds = (DamagedCheckpoint, ConfigError, StorageError)

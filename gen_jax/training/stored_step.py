@@ -59,6 +59,16 @@ def describe(
     return {**metadata, "checksum": checksum(metadata)}
 
 
+def agree(one: Any, other: Any) -> bool:
+    """Whether two identities say nothing different. None says nothing, and nor does a field that only one has.
+
+    Fields come and go with the versions of a library.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(agree(one[name], other[name]) for name in one.keys() & other.keys())
+    return one is None or other is None or one == other
+
+
 def read_metadata(path: epath.Path, step: int) -> dict[str, Any]:
     """The metadata of the step in the directory `path`.
 
@@ -91,7 +101,7 @@ def read_trusted(path: epath.Path, step: int, identity: Mapping[str, Any] | None
 
     metadata = read_metadata(path, step)
     with reading(path):
-        if None not in (identity, metadata["identity"]) and metadata["identity"] != json.loads(json.dumps(identity)):
+        if not agree(metadata["identity"], json.loads(json.dumps(identity))):
             raise DamagedCheckpoint("it belongs to another run")
         saved = {name: entry.rpartition(" ")[0] for name, entry in metadata["leaves"].items()}
         if found := misfits(leaf_types(like), saved):

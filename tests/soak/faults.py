@@ -27,6 +27,9 @@ from artefacts import Artefacts, must_equal, reference
 from report import Failure, Report, end_tidily_on_sigterm
 from runs import ROOT, Running
 
+# The toy is one of the tests'.
+sys.path.append(str(ROOT / "tests"))
+
 # Steps go on for a while after the fault, so that there is something to see.
 STEPS = 5000
 CADENCE = ("--save-every", 100, "--eval-every", 1000, "--log-every", 20, "--grid-samples", 16)
@@ -224,7 +227,6 @@ class Soak:
     def start(self, command: list[str], name: str) -> Running:
         """Starts, or continues, a run."""
         variables = runs.environment(self.work, runs.ONE)
-        # The toy is one of the tests'.
         variables["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
         return Running(command, variables, self.work / "runs" / f"{name}.txt")
 

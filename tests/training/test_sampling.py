@@ -36,7 +36,7 @@ def test_samples_come_in_chunks_each_with_a_key_of_its_own(n):
         return normal(params, variables, key, n)
 
     game = sampled_game(sample)
-    found = Sampler(game, chunk=4)(start(game), KEY, n)
+    found = Sampler(game, make_mesh(), chunk=4)(start(game), KEY, n)
     size = min(n, 4)
     chunks = [
         2 * jax.random.normal(key_paths.derive(KEY, "chunk", number), (size, 2)) for number in range(-(-n // size))
@@ -50,9 +50,9 @@ def test_samples_come_in_chunks_each_with_a_key_of_its_own(n):
 def test_the_same_key_gives_the_same_samples_and_another_gives_others():
     game = sampled_game(normal)
     state = start(game)
-    first = Sampler(game, chunk=4)(state, KEY, 9)
-    np.testing.assert_array_equal(Sampler(game, chunk=4)(state, KEY, 9), first)
-    assert not np.isclose(Sampler(game, chunk=4)(state, jax.random.key(6), 9), first).any()
+    first = Sampler(game, make_mesh(), chunk=4)(state, KEY, 9)
+    np.testing.assert_array_equal(Sampler(game, make_mesh(), chunk=4)(state, KEY, 9), first)
+    assert not np.isclose(Sampler(game, make_mesh(), chunk=4)(state, jax.random.key(6), 9), first).any()
     assert len(np.unique(first, axis=0)) == 9
 
 
@@ -63,7 +63,7 @@ def test_conditions_are_cut_into_the_same_chunks():
 
     game = sampled_game(sample)
     label, point = np.arange(10, dtype=np.int32), np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
-    found = Sampler(game, chunk=4)(start(game), KEY, 10, label=label, point=point)
+    found = Sampler(game, make_mesh(), chunk=4)(start(game), KEY, 10, label=label, point=point)
     np.testing.assert_array_equal(found, point + label[:, None].astype(np.float32))
 
 
@@ -72,12 +72,12 @@ def test_averaged_weights_sample():
         lambda params, variables, key, n: jnp.full((n, 2), params["a"]["w"]), averages={"a": lambda step: 0.9}
     )
     state = dataclasses.replace(start(game), averages={"a": {"w": jnp.float32(7.0)}})
-    np.testing.assert_array_equal(Sampler(game)(state, KEY, 3), np.full((3, 2), 7.0))
+    np.testing.assert_array_equal(Sampler(game, make_mesh())(state, KEY, 3), np.full((3, 2), 7.0))
 
 
 @pytest.mark.parametrize(("transform", "dtype", "value"), [(Unit(), np.uint8, 128), (Identity(), np.float32, 0.5)])
 def test_samples_are_restored_to_what_the_data_look_like(transform, dtype, value):
     game = sampled_game(lambda params, variables, key, n: jnp.full((n, 3, 3, 1), 0.5), transform=transform)
-    found = Sampler(game)(start(game), KEY, 2)
+    found = Sampler(game, make_mesh())(start(game), KEY, 2)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, np.full((2, 3, 3, 1), value))
