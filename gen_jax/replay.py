@@ -121,7 +121,7 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
     config, info = description.config, description.info
     source = GivenBatches(bundle / "batches.npz", game.draws)
     mesh = make_mesh(devices_for(source.size, config.reproducible))
-    checkpoints = Checkpoints(bundle / "checkpoints", identity=description.identity, create=False)
+    checkpoints = Checkpoints(bundle / "checkpoints", create=False)
     state = checkpoints.restore(step - 1, wanted_state(game, info, mesh))
     program = Program(game, source, mesh, config.seed, reproducible=config.reproducible, loop=False)
     _, culprit = take_one(program, state, step - 1)
