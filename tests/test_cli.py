@@ -11,6 +11,7 @@ from PIL import Image
 
 import gen_jax
 from gen_jax.__main__ import main
+from gen_jax.experiment import find
 from gen_jax.experiment import main as train
 
 TESTS = Path(__file__).parent
@@ -143,17 +144,18 @@ def test_run_of_an_experiment_that_is_gone_is_refused(shell, points, tmp_path):
 def test_run_of_a_script_finds_the_script_again(shell, points, tmp_path):
     script = tmp_path / "my_paper.py"
     script.write_text(Path(toy_experiment.__file__).read_text())
-    stored = json.loads((points / "config.json").read_text())
-    stored["experiment"] = {"module": "my_paper", "file": str(script)}
-    for name in ("checkpoints", "metrics.jsonl"):
-        (tmp_path / name).symlink_to(points / name)
-    (tmp_path / "config.json").write_text(json.dumps(stored))
+    run = tmp_path / "run"
     try:
-        assert shell("digest", tmp_path)[:2] == (0, gen_jax.load(points).digest() + "\n")
+        experiment = find({"module": "my_paper", "file": str(script)})
+        # As it is where Python was given a file.
+        sys.modules["my_paper"].__spec__ = None
+        train(experiment, ["--run-dir", str(run)])
+        sys.modules.pop("my_paper")
+        assert shell("digest", run)[:2] == (0, gen_jax.load(points).digest() + "\n")
     finally:
         sys.modules.pop("my_paper", None)
     script.unlink()
-    code, _, err = shell("digest", tmp_path)
+    code, _, err = shell("digest", run)
     assert code == 2
     assert err.startswith(f"error: the run's experiment {script} cannot be loaded: ")
 

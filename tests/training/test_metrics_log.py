@@ -308,11 +308,11 @@ def test_a_kill_while_the_file_is_replaced_leaves_the_old_one(tmp_path, open_log
     (tmp_path / "metrics.jsonl").write_text(whole)
     with monkeypatch.context() as killed:
 
-        def dies(path, text):
-            path.write_bytes(text.encode()[:20])
+        def dies(descriptor):
+            os.truncate(descriptor, 20)
             raise KeyboardInterrupt
 
-        killed.setattr(type(epath.Path(tmp_path)), "write_text", dies)
+        killed.setattr(os, "fsync", dies)
         with pytest.raises(KeyboardInterrupt):
             MetricsLog(tmp_path, 2)
     assert (tmp_path / "metrics.jsonl").read_text() == whole

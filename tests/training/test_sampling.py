@@ -11,6 +11,7 @@ from gen_jax.data import Identity, Unit
 from gen_jax.training import Player, Turn
 from gen_jax.training import keys as key_paths
 from gen_jax.training.sampling import Sampler
+from gen_jax.training.sharding import make_mesh
 
 KEY = jax.random.key(5)
 
