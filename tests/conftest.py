@@ -1,6 +1,10 @@
 """Settings of the whole test run: no silent broadcasting, eight virtual devices, nothing written outside."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 # Before JAX is imported: the tests of sharding want several devices on one CPU.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -10,6 +14,16 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Many tests compile the same small programs: each process of the test run keeps them, those that tests start included.
+# Two that write to one cache could read each other's halves.
+if "GEN_JAX_TESTS" not in os.environ:
+    os.environ["GEN_JAX_TESTS"] = tempfile.mkdtemp(prefix="gen_jax-tests-")
+    atexit.register(shutil.rmtree, os.environ["GEN_JAX_TESTS"], ignore_errors=True)
+compiled = Path(os.environ["GEN_JAX_TESTS"], os.environ.get("PYTEST_XDIST_WORKER", "one"))
+for name, value in (("compilation_cache_dir", str(compiled)), ("persistent_cache_min_compile_time_secs", 0)):
+    os.environ[f"JAX_{name.upper()}"] = str(value)
+    jax.config.update(f"jax_{name}", value)
 
 
 @pytest.fixture(autouse=True)
