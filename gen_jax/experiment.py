@@ -105,8 +105,11 @@ def parse(experiment: Experiment, arguments: Sequence[str] | None = None) -> Con
 
 
 def exit_with(error: GenJaxError) -> NoReturn:
-    """Ends the program with the error's one line and exit code."""
+    """Parts from other processes and ends the program, with the error's one line and exit code."""
+    from gen_jax.training import distributed
+
     Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    distributed.leave(error.exit_code)
     sys.exit(error.exit_code)
 
 
@@ -159,9 +162,7 @@ def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
         distributed.leave(error.exit_code)
         sys.exit(error.exit_code)
     except GenJaxError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        distributed.leave(error.exit_code)
-        sys.exit(error.exit_code)
+        exit_with(error)
     except SystemExit:
         raise
     except BaseException:
