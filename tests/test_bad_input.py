@@ -189,8 +189,8 @@ def test_batch_that_the_devices_cannot_share_is_refused(refused):
 @pytest.mark.parametrize(
     ("experiment", "size", "nearest"),
     [
-        (dcgan.EXPERIMENT, 20, 16),
-        (dcgan.EXPERIMENT, 28, 32),
+        (dcgan.EXPERIMENT, 18, 20),
+        (dcgan.EXPERIMENT, 30, 32),
         (dcgan.EXPERIMENT, 4, 8),
         (ddpm.EXPERIMENT, 11, 12),
         (ddpm.EXPERIMENT, 9, 10),
@@ -209,7 +209,7 @@ def test_size_that_an_option_makes_impossible_is_refused(refused):
         "digits has images of {0}x{0}, which this architecture cannot make; the nearest that it can: --image-size {1}"
     )
     refused(vae.EXPERIMENT, ["--network", "conv", "--image-size", 3], 2, text.format(3, 4))
-    refused(wgan_gp.EXPERIMENT, ["--data", "digits", "--image-size", 12], 2, text.format(12, 16))
+    refused(wgan_gp.EXPERIMENT, ["--data", "digits", "--image-size", 13], 2, text.format(13, 14))
     refused(ddpm.EXPERIMENT, ["--multipliers", 1, 1, 1, 1, 1], 2, text.format(8, 16))
 
 

@@ -1,4 +1,4 @@
-"""DCGAN's convolutional pair, for square images of any power of two from 8.
+"""DCGAN's convolutional pair, for square images of a side of 4 to 7 times a power of two.
 
 Radford et al., Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, arXiv
 1511.06434: no pooling, batch normalisation in both networks except at the generator's output and the discriminator's
@@ -13,29 +13,28 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gen_jax.models.image_size import is_power_of_two, nearest_power_of_two
+from gen_jax.models.image_size import check_doubled, doubled_side, nearest_doubled
 from gen_jax.models.layers import ConvTranspose
 
-SMALLEST = 8
 kernel_init = nn.initializers.normal(0.02)
 
 
 def supports(size: int) -> bool:
-    """Whether the pair can make images of size x size: powers of two from 8."""
-    return size >= SMALLEST and is_power_of_two(size)
+    """Whether the pair can make images of size x size: 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, …"""
+    return doubled_side(size) is not None
 
 
 def nearest_size(size: int) -> int:
     """The nearest size that the pair supports; the larger of two as near."""
-    return nearest_power_of_two(size, SMALLEST)
+    return nearest_doubled(size)
 
 
 class DCGANGenerator(nn.Module):
-    """Latents to images in [-1, 1]: 4x4 doubled until the size is reached, the channels halved each time.
+    """Latents to images in [-1, 1]: 4x4 (to 7x7) doubled until the size is reached, the channels halved each time.
 
     Attributes:
       shape: (size, size, channels) of an image.
-      width: channels at half the image's size; at 4x4 there are width * size / 8.
+      width: channels at half the image's size; they double as the size halves.
       dtype: dtype of the computation; parameters and output are float32.
     """
 
@@ -51,11 +50,11 @@ class DCGANGenerator(nn.Module):
           ValueError: an image size it cannot make.
         """
         size, _, channels = self.shape
-        _check_shape(self.shape)
+        side = check_doubled(self.shape)
         norm = functools.partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
-        features = self.width * size // 8
-        x = nn.Dense(4 * 4 * features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(z)
-        x = nn.relu(norm()(x.reshape(-1, 4, 4, features)))
+        features = self.width * (size // side) // 2
+        x = nn.Dense(side * side * features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(z)
+        x = nn.relu(norm()(x.reshape(-1, side, side, features)))
         while features > self.width:
             features //= 2
             x = ConvTranspose(features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(x)
@@ -65,7 +64,7 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Images to one logit: halved until 4x4, the channels doubled each time.
+    """Images to one logit: halved until 4x4 (to 7x7), the channels doubled each time.
 
     Attributes:
       width: channels at half the image's size.
@@ -82,18 +81,13 @@ class DCGANDiscriminator(nn.Module):
         Raises:
           ValueError: an image size it cannot take.
         """
-        _check_shape(x.shape[1:])
+        check_doubled(x.shape[1:])
         norm = functools.partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
         conv = functools.partial(nn.Conv, kernel_size=(4, 4), strides=(2, 2), kernel_init=kernel_init, dtype=self.dtype)
         features = self.width
         x = nn.leaky_relu(conv(features)(x), 0.2)
-        while x.shape[1] > 4:
+        while x.shape[1] > 7:
             features *= 2
             x = nn.leaky_relu(norm()(conv(features, use_bias=False)(x)), 0.2)
         x = x.reshape(x.shape[0], -1)
         return nn.Dense(1, kernel_init=kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
-
-
-def _check_shape(shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or shape[0] != shape[1] or not supports(shape[0]):
-        raise ValueError(f"needs square images (size, size, channels), size a power of two from 8; got {shape}")

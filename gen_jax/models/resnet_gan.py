@@ -1,4 +1,4 @@
-"""WGAN-GP's residual pair, for square images of any power of two from 8.
+"""WGAN-GP's residual pair, for square images of a side of 4 to 7 times a power of two.
 
 Gulrajani et al., Improved Training of Wasserstein GANs, arXiv 1704.00028, appendix (CIFAR-10 ResNet architecture), as
 in the authors' code without the class labels: pre-activation blocks of two 3x3 convolutions, batch normalisation in the
@@ -13,27 +13,26 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gen_jax.models.image_size import is_power_of_two, nearest_power_of_two
+from gen_jax.models.image_size import check_doubled, doubled_side, nearest_doubled
 from gen_jax.models.layers import mean_pool, upsample_nearest
 
-SMALLEST = 8
 # The convolutions of a block are followed by a ReLU and start larger by its gain; all other layers start linear.
 block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 linear_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
 def supports(size: int) -> bool:
-    """Whether the pair can make images of size x size: powers of two from 8."""
-    return size >= SMALLEST and is_power_of_two(size)
+    """Whether the pair can make images of size x size: 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, …"""
+    return doubled_side(size) is not None
 
 
 def nearest_size(size: int) -> int:
     """The nearest size that the pair supports; the larger of two as near."""
-    return nearest_power_of_two(size, SMALLEST)
+    return nearest_doubled(size)
 
 
 class ResNetGenerator(nn.Module):
-    """Latents to images in [-1, 1]: 4x4 doubled by one block each until the size is reached.
+    """Latents to images in [-1, 1]: 4x4 (to 7x7) doubled by one block each until the size is reached.
 
     Attributes:
       shape: (size, size, channels) of an image.
@@ -52,10 +51,10 @@ class ResNetGenerator(nn.Module):
         Raises:
           ValueError: an image size it cannot make.
         """
-        _check_shape(self.shape)
+        side = check_doubled(self.shape)
         size, _, channels = self.shape
-        x = nn.Dense(4 * 4 * self.width, kernel_init=linear_init, dtype=self.dtype)(z)
-        x = x.reshape(-1, 4, 4, self.width)
+        x = nn.Dense(side * side * self.width, kernel_init=linear_init, dtype=self.dtype)(z)
+        x = x.reshape(-1, side, side, self.width)
         while x.shape[1] < size:
             x = UpBlock(self.width, self.dtype)(x, train=train)
         x = nn.relu(nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(x))
@@ -64,7 +63,7 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetCritic(nn.Module):
-    """Images to one score: two blocks that halve the size and two that keep it; larger images are halved until 8x8.
+    """Images to one score: two blocks that halve the size and two that keep it; a large one is halved to at most 8x8.
 
     Attributes:
       width: channels of every block.
@@ -81,7 +80,7 @@ class ResNetCritic(nn.Module):
         Raises:
           ValueError: an image size it cannot take.
         """
-        _check_shape(x.shape[1:])
+        check_doubled(x.shape[1:])
         x = FirstDownBlock(self.width, self.dtype)(x)
         x = DownBlock(self.width, self.dtype)(x)
         while x.shape[1] > 8:
@@ -163,8 +162,3 @@ def _conv3x3(width: int, dtype: Any) -> nn.Conv:
 
 def _conv1x1(width: int, dtype: Any) -> nn.Conv:
     return nn.Conv(width, (1, 1), kernel_init=linear_init, dtype=dtype)
-
-
-def _check_shape(shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or shape[0] != shape[1] or not supports(shape[0]):
-        raise ValueError(f"needs square images (size, size, channels), size a power of two from 8; got {shape}")
