@@ -90,6 +90,44 @@ class Turn:
     carry_update: Callable[..., Any] = keep_carry
 
 
+class Density(NamedTuple):
+    """How a game gives probabilities to data.
+
+    Attributes:
+      observed: what x is when it is scored: "binary pixels", "256 levels" (probabilities of the data as they are),
+        "dequantised" (densities of the data with uniform noise, scaled to [0, 1)), or "real numbers" (densities).
+      log_weights: (params, variables, batch, key, k) -> (k, batch), logarithms of k unbiased estimates of p(x), whose
+        mean, not that of the logarithms, approaches p(x); None where there is only the bound that `evaluate` reports.
+      exact: whether each of them is p(x) itself.
+    """
+
+    observed: str
+    log_weights: Callable[[Params, Variables, Batch, Array, int], Array] | None = None
+    exact: bool = False
+
+
+class Sampling(NamedTuple):
+    """What a sample costs.
+
+    Attributes:
+      sampler: its name, such as "ancestral"; "one pass" for a network that is called once.
+      steps: how often a network is called for one sample.
+    """
+
+    sampler: str = "one pass"
+    steps: int = 1
+
+
+ONE_PASS = Sampling()
+
+View = Callable[[Params, Variables, Batch, Array], Array]
+"""A picture of what a method does: (params, variables, batch, key) -> (rows, columns, *shape) in the networks' range.
+
+The batch is transformed, from the held-out data, and has at least as many examples as rows; a view that shows no data
+looks at no more than its shape.
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Game:
     """A method: its networks, its players, its turns, and how it is sampled and judged.
@@ -104,6 +142,9 @@ class Game:
       averages: {net: schedule of the decay}; an exponential average of the net's weights, which then samples and is
         evaluated in place of the weights: average <- decay(step) * average + (1 - decay(step)) * weights.
       carry: the first value of the small state that some methods hold from turn to turn (BEGAN's k, an image pool).
+      density: how it gives probabilities to data, where it does.
+      sampling: what a sample costs.
+      views: pictures of what it does, by name: "interpolations", "reconstructions", "denoising", …
     """
 
     init: Callable[[Array, Batch], dict[str, dict[str, PyTree]]]
@@ -114,6 +155,9 @@ class Game:
     evaluate: Callable[[Params, Variables, Batch, Array], dict[str, Array]] | None = None
     averages: Mapping[str, optax.Schedule] = dataclasses.field(default_factory=dict)
     carry: Any = None
+    density: Density | None = None
+    sampling: Sampling = ONE_PASS
+    views: Mapping[str, View] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError for a game that cannot be played as written."""
