@@ -15,16 +15,17 @@ from typing import Annotated, Literal
 import jax.numpy as jnp
 import optax
 
-from gen_jax.config import Config, Count, Decay, Steps, Weight, Widths, Within
+from gen_jax.config import Config, Count, Decay, Free, Steps, Weight, Widths, Within
 from gen_jax.data import Signed
 from gen_jax.data.info import DataInfo
+from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment, main
 from gen_jax.losses import NoiseSchedule, cosine_betas, linear_betas
 from gen_jax.methods import diffusion
 from gen_jax.methods.checks import require_size
 from gen_jax.models import UNet, unet
 from gen_jax.samplers import ancestral
-from gen_jax.training.game import Game
+from gen_jax.training.game import Game, Sampling
 
 SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas}
 
@@ -35,6 +36,8 @@ class DDPMConfig(Config):
 
     diffusion_steps: Annotated[int, Within(2, 100_000)] = 1000
     """Steps of the diffusion (T)."""
+    sampling_steps: Annotated[int, Within(0), Free] = 0
+    """Steps in which to sample, evenly spaced among those of the diffusion; 0: all of them."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How the noise grows: as in DDPM, or as in Nichol & Dhariwal (arXiv 2102.09672)."""
     channels: Count = 16
@@ -58,7 +61,12 @@ class DDPMConfig(Config):
 
 
 def build(config: DDPMConfig, data: DataInfo) -> Game:
-    """The game of a DDPM on such data."""
+    """The game of a DDPM on such data. Raises ConfigError for data or sampling steps that do not fit."""
+    if config.sampling_steps == 1 or config.sampling_steps > config.diffusion_steps:
+        raise ConfigError(
+            f"--sampling-steps is {config.sampling_steps}; accepted: 0, for all {config.diffusion_steps} steps of the "
+            f"diffusion, or a number from 2 to {config.diffusion_steps}"
+        )
     levels = len(config.multipliers)
     shape = require_size(data, lambda size: unet.supports(size, levels), lambda size: unet.nearest_size(size, levels))
     rate = optax.linear_schedule(0.0, config.learning_rate, config.warmup) if config.warmup else config.learning_rate
@@ -78,6 +86,7 @@ def build(config: DDPMConfig, data: DataInfo) -> Game:
         optimizer=optax.chain(clip, optax.adam(rate)),
         transform=Signed(config.flip),
         average_decay=config.average_decay,
+        sampling=Sampling("ancestral", config.sampling_steps or config.diffusion_steps),
     )
 
 

@@ -1,7 +1,7 @@
 """gen_jax: deep generative models as games of pure functions in JAX."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gen_jax.run import Run
@@ -9,16 +9,17 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(run_dir: str | os.PathLike[str], step: int | None = None) -> "Run":
+def load(run_dir: str | os.PathLike[str], step: int | None = None, **options: Any) -> "Run":
     """A trained run, ready to sample: `gen_jax.load("runs/vae-digits").sample(16)`.
 
     Args:
       run_dir: what the training named at its end; local or `gs://`.
       step: which checkpoint; None: the newest.
+      **options: of its configuration that do not change what was learned: `sampling_steps=50` of a diffusion.
 
     Raises:
-      gen_jax.errors.ConfigError: it is no run directory, or has no such checkpoint.
+      gen_jax.errors.ConfigError: it is no run directory, or has no such checkpoint; an option does not apply.
     """
     from gen_jax.run import Run
 
-    return Run(run_dir, step)
+    return Run(run_dir, step, **options)

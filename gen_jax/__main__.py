@@ -14,8 +14,11 @@ import tyro
 from gen_jax import load
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError
 from gen_jax.experiment import exit_with
+from gen_jax.protocol import Protocol
 
 RunDir = Annotated[str, tyro.conf.Positional]
+
+DEFAULT = Protocol()
 
 app = tyro.extras.SubcommandApp()
 
@@ -51,16 +54,43 @@ def sample(
 
 
 @app.command
-def evaluate(run: RunDir, /, step: int | None = None, data_dir: str | None = None) -> None:
-    """Measures a run on its held-out data and on samples, and prints the numbers as JSON.
+def evaluate(
+    run: RunDir,
+    /,
+    metrics: str = "",
+    protocol: tyro.conf.OmitArgPrefixes[Protocol] = DEFAULT,
+    step: int | None = None,
+    data_dir: str | None = None,
+    json: bool = False,
+) -> None:
+    """Measures a run, and adds the scores, with all that they depend on, to RUN/scores.jsonl.
 
     Args:
         run: A run directory.
+        metrics: With commas between: held_out, nll, bits_per_dim, mixture, wasserstein, fid, kid, inception_score,
+            precision_recall, density_coverage, neighbours, recognition; or all (default: what takes seconds).
+        protocol: How.
         step: Which checkpoint (default: the newest).
         data_dir: Where its data are, if not where they were during training.
+        json: Print a JSON object a score in place of the table.
     """
-    loaded = load(run, step)
-    print(json.dumps({"step": loaded.step, **loaded.evaluate(data_dir)}, indent=2))
+    from gen_jax.evaluate import evaluate
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    evaluate(run, names, protocol, step=step, data_dir=data_dir, as_json=json)
+
+
+@app.command
+def inception(*, weights: Path, any_weights: bool = False) -> None:
+    """Converts the weights of Inception-v3 that FID is defined by, once, and keeps them in the cache directory.
+
+    Args:
+        weights: The published file.
+        any_weights: Take other weights of the same architecture; scores by them have another name.
+    """
+    from gen_jax.metrics.inception import convert
+
+    print(convert(weights, any_weights))
 
 
 @app.command

@@ -82,6 +82,10 @@ class Config:
     """Steps between lines of training metrics; 0: only at the end."""
     eval_every: Period = 0
     """Steps between evaluations on held-out data, each with a sample grid; 0: only at the end."""
+    eval_metrics: Annotated[tuple[str, ...], Free] = ()
+    """Scores of samples at each evaluation: fid, kid, inception_score, precision_recall, density_coverage."""
+    eval_samples: Annotated[int, Within(2), Free] = 1000
+    """Samples for each of them. With fewer than 10,000 the scores compare with nothing but each other."""
     save_every: Period = 1000
     """Steps between checkpoints; 0: only at the end."""
     keep: Annotated[int, Within(2), Free] = 2

@@ -1,11 +1,12 @@
 """A trained run, and how a state is examined during and after training."""
 
+import dataclasses
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from gen_jax.config import Config, as_json, free_fields, from_json
+from gen_jax.config import Config, as_json, flag, free_fields, from_json
 from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
@@ -30,6 +31,9 @@ from gen_jax.training.reduction import SHARDS, VirtualShards, whole_batch
 from gen_jax.training.sampling import Sampler
 from gen_jax.training.sharding import make_mesh, state_shardings
 from gen_jax.training.state import State, init_state
+
+if TYPE_CHECKING:
+    from gen_jax.metrics.score import Score
 
 
 def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
@@ -120,15 +124,24 @@ class Description:
         return {"experiment": self.module, "config": learned, "data": self.info.as_json()}
 
 
-def described_run(path: epath.PathLike) -> tuple[Description, Game]:
+def described_run(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tuple[Description, Game]:
     """What the run in a directory is, and its game.
 
+    Args:
+      path: of the run directory.
+      options: of its configuration that do not change what was learned, to be other than they were.
+
     Raises:
-      ConfigError: `path` is no run directory.
+      ConfigError: `path` is no run directory, or one of the options is none that may change.
     """
     stored = RunDirectory(path).read()
     experiment = find(stored["experiment"])
     config = from_json(type(experiment.presets["default"]), stored["config"])
+    for name in options:
+        if name not in free_fields(type(config)):
+            raise ConfigError(f"{flag(name)} does not apply to {stored['experiment']['module']}")
+    config = dataclasses.replace(config, **options)
+    config.check()
     info = DataInfo.from_json(stored["data"])
     return Description(stored["experiment"]["module"], config, info), experiment.build(config, info)
 
@@ -143,18 +156,25 @@ class Run:
       game: the method.
       step: number of completed steps of the checkpoint.
       state: the state at that step.
+      mesh: the devices that hold it.
+      sampler: draws samples of any state of the game.
     """
 
-    def __init__(self, path: epath.PathLike, step: int | None = None):
+    def __init__(self, path: epath.PathLike, step: int | None = None, **options: Any):
         """Loads the newest checkpoint, or that of `step`. The data set is not needed.
 
+        Args:
+          path: of the run directory.
+          step: of the checkpoint.
+          **options: of the configuration, such as sampling_steps, that do not change what was learned.
+
         Raises:
-          ConfigError: `path` is no run directory, or has no such checkpoint.
+          ConfigError: `path` is no run directory, or has no such checkpoint; an option does not apply.
         """
         self.directory = RunDirectory(path)
-        description, self.game = described_run(path)
+        description, self.game = described_run(path, options)
         self.config, self.info = description.config, description.info
-        self._mesh = make_mesh()
+        self.mesh = make_mesh()
         checkpoints = Checkpoints(
             self.directory.checkpoints, identity=description.identity, create=False, report=warnings.warn
         )
@@ -163,7 +183,7 @@ class Run:
             if not steps or (step is not None and step not in steps):
                 has = f"it has steps {', '.join(map(str, steps))}" if steps else "it has none yet"
                 raise ConfigError(f"{path} has no checkpoint{'' if step is None else f' of step {step}'}: {has}")
-            wanted = wanted_state(self.game, self.info, self._mesh)
+            wanted = wanted_state(self.game, self.info, self.mesh)
             if step is not None:
                 self.step, self.state = step, checkpoints.restore(step, wanted)
             else:
@@ -172,7 +192,7 @@ class Run:
                 self.step, self.state = newest
         finally:
             checkpoints.close()
-        self._sampler = Sampler(self.game, self._mesh)
+        self.sampler = Sampler(self.game, self.mesh)
 
     def sample(self, n: int, seed: int = 0, **condition: Any) -> np.ndarray:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2); the same for the same seed."""
@@ -181,13 +201,41 @@ class Run:
         # JAX would take any other modulo 2^32 without a word.
         if not 0 <= seed < 2**32:
             raise ConfigError(f"seed is {seed}; accepted: a number from 0 to {2**32 - 1}")
-        return self._sampler(self.state, keys.derive(jax.random.key(seed), "sample"), n, **condition)
+        return self.sampler(self.state, keys.derive(jax.random.key(seed), "sample"), n, **condition)
 
     def evaluate(self, data_dir: str | None = None) -> dict[str, float]:
         """All metrics that the method and the data allow, on the held-out data, by name.
 
         Args:
           data_dir: where the data are, if not where they were during training.
+        """
+        dataset = self.load_data(data_dir)
+        return Examiner(self.game, dataset, self.mesh, self.config, sample_metrics(dataset))(self.state)
+
+    def measure(self, metrics: Sequence[str] = ("all",), data_dir: str | None = None, **protocol: Any) -> list["Score"]:
+        """Scores with all that they depend on: `run.measure(["fid", "nll"], samples=10_000)`.
+
+        Args:
+          metrics: names of measures, or "all" that apply.
+          data_dir: where the data are, if not where they were during training.
+          **protocol: see `gen_jax.measures.Protocol`.
+
+        Raises:
+          ConfigError: a measure does not apply, or an option is out of range.
+        """
+        from gen_jax.measures import Protocol, Subject, measure
+
+        return measure(Subject(self, Protocol(**protocol), data_dir=data_dir), metrics)
+
+    def load_data(self, data_dir: str | None = None) -> Dataset:
+        """The data that it was trained on.
+
+        Args:
+          data_dir: where they are, if not where they were during training.
+
+        Raises:
+          ConfigError: what is there is something else.
+          DataError: they are not there.
         """
         config = self.config
         dataset = load_dataset(
@@ -199,7 +247,7 @@ class Run:
         found, known = DataInfo.of(dataset).fingerprint, self.info.fingerprint
         if found != known:
             raise ConfigError(f"the data {config.data} are not those of the run: fingerprint {found}, not {known}")
-        return Examiner(self.game, dataset, self._mesh, config, sample_metrics(dataset))(self.state)
+        return dataset
 
     def digest(self) -> str:
         """One hexadecimal string over every leaf of the state, to the bit, however it is sharded."""

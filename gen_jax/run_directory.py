@@ -49,6 +49,16 @@ class RunDirectory:
         return self.path / "samples" / f"{step:08}.png"
 
     @property
+    def scores(self) -> epath.Path:
+        """Where the scores are that `evaluate` has found, one a line."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def report(self) -> epath.Path:
+        """Where the page is that shows the run."""
+        return self.path / "report.html"
+
+    @property
     def skipped(self) -> epath.Path:
         """Where the steps are that a run leaves out: a list of numbers, if there are any."""
         return self.path / "skipped.json"

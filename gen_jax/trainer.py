@@ -15,7 +15,8 @@ from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, mesh_for
 from gen_jax.errors import ConfigError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
-from gen_jax.metrics import cheap_sample_metrics
+from gen_jax.metrics import SampleMetric, cheap_sample_metrics
+from gen_jax.metrics.feature_scores import feature_scores
 from gen_jax.rollback import leave_out
 from gen_jax.run import Description, Examiner, initial_state, picture, wanted_state
 from gen_jax.run_directory import RunDirectory, default_run_dir
@@ -55,7 +56,7 @@ class TrainingRun:
         check_batch_size(config, self.info, self.mesh.size)
         self.game = experiment.build(config, self.info)
         self.wanted = wanted_state(self.game, self.info, self.mesh)
-        self.examiner = Examiner(self.game, self.dataset, self.mesh, config, cheap_sample_metrics(self.dataset))
+        self.examiner = Examiner(self.game, self.dataset, self.mesh, config, self.sample_metrics())
         if config.keep_best is not None:
             known = self.examiner.names(self.wanted, self.info)
             if config.keep_best not in known:
@@ -63,6 +64,14 @@ class TrainingRun:
         self.trouble = Trouble(self.say)
         # Grids that a disk would not take; they are written before the next checkpoint.
         self._pictures: dict[epath.Path, np.ndarray] = {}
+
+    def sample_metrics(self) -> list[SampleMetric]:
+        """What is measured on samples at every evaluation."""
+        metrics = cheap_sample_metrics(self.dataset)
+        names, samples = self.config.eval_metrics, self.config.eval_samples
+        if names:
+            metrics.append(feature_scores(names, samples, self.dataset, self.mesh, self.say))
+        return metrics
 
     def say(self, line: str) -> None:
         """Prints a line, above the bar if there is one."""

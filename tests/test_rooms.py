@@ -8,7 +8,7 @@ import pytest
 import gen_jax
 
 ROOT = Path(gen_jax.__file__).parent
-ROOMS = ("losses", "models", "methods", "samplers", "training", "data", "metrics", "pages")
+ROOMS = ("losses", "models", "methods", "samplers", "training", "data", "metrics", "measures", "pages")
 # What each room may import of gen_jax beside itself.
 MAY_IMPORT = {
     "losses": set(),
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "training": {"data", "errors"},
     "data": {"errors"},
     "metrics": {"losses", "models", "training", "data", "errors"},
+    "measures": {"metrics", "training", "data", "errors", "run", "protocol"},
     "pages": {"metrics", "errors"},
 }
 

@@ -11,6 +11,7 @@ import optax
 from gen_jax.losses import AdversarialLoss
 from gen_jax.methods.averages import warmed_up_decay
 from gen_jax.methods.forward import forward, init
+from gen_jax.methods.views import COLUMNS, flatten, rows_of, spherical_path, unflatten
 from gen_jax.training import keys
 from gen_jax.training.game import (
     Array,
@@ -127,6 +128,12 @@ def gan(
             **measure(real_logits, fake_logits),
         }
 
+    def interpolations(params: Params, variables: Variables, batch: Batch, key: Array) -> Array:
+        n = len(rows_of(batch["x"]))
+        start, end = (prior(keys.derive(key, name), n, latent) for name in ("start", "end"))
+        z = flatten(spherical_path(start, end))
+        return unflatten(forward("generator", generator, params, variables, z, train=False)[0], COLUMNS)
+
     def initialise(key: Array, example: Batch) -> dict[str, dict]:
         z = jnp.zeros((1, latent))
         return {
@@ -146,4 +153,5 @@ def gan(
         sample=lambda params, variables, key, n: generate(params, variables, n, key, train=False)[0],
         evaluate=evaluate,
         averages={"generator": warmed_up_decay(average_decay)} if average_decay else {},
+        views={"interpolations": interpolations},
     )

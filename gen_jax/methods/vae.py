@@ -9,8 +9,9 @@ from gen_jax.losses import beta_elbo, elbo, free_bits, kl_diagonal_gaussians, kl
 from gen_jax.methods.averages import warmed_up_decay
 from gen_jax.methods.forward import forward, init
 from gen_jax.methods.likelihoods import Likelihood
+from gen_jax.methods.views import COLUMNS, flatten, rows_of, spherical_path, unflatten
 from gen_jax.training import keys
-from gen_jax.training.game import Array, Aux, Batch, Game, Params, Player, Transform, Turn, Variables
+from gen_jax.training.game import Array, Aux, Batch, Density, Game, Params, Player, Transform, Turn, Variables
 
 
 def vae(
@@ -39,7 +40,9 @@ def vae(
       average_decay: of the exponential averages of the weights, which sample and are evaluated; 0 for none.
 
     Returns:
-      The game, which reports `elbo` with beta 1 and no free bits, whatever it trains on.
+      The game, which reports `elbo` with beta 1 and no free bits, whatever it trains on. Its views are the data beside
+      their reconstructions, each the mean of p(x | z) at the mean of q(z | x), and the same on the way from each
+      example to the next.
     """
 
     def terms(params: Params, variables: Variables, x: Array, key: Array, train: bool) -> tuple:
@@ -62,10 +65,40 @@ def vae(
     def evaluate(params: Params, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
         return terms(params, variables, batch["x"], key, train=False)[0]
 
+    def encode(params: Params, variables: Variables, x: Array) -> tuple[Array, Array]:
+        return forward("encoder", encoder, params, variables, x, train=False)[0]
+
+    def decode(params: Params, variables: Variables, z: Array) -> Array:
+        return forward("decoder", decoder, params, variables, z, train=False)[0]
+
+    def log_weights(params: Params, variables: Variables, batch: Batch, key: Array, k: int) -> Array:
+        x = batch["x"]
+        mean, log_var = encode(params, variables, x)
+        # The examples come first, so that a batch that is split over devices stays where it is.
+        noise = jax.random.normal(key, (len(x), k, latent))
+        z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * noise
+        decoded = unflatten(decode(params, variables, flatten(z)), k)
+        log_likelihood = jax.vmap(likelihood.log_prob, in_axes=(1, None))(decoded, x)
+        # log p(z) - log q(z | x): the constants cancel, and (z - mean)^2 / var is the noise squared.
+        log_ratio = 0.5 * jnp.sum(noise**2 + log_var[:, None] - z**2, axis=-1)
+        return log_likelihood + log_ratio.T
+
     def sample(params: Params, variables: Variables, key: Array, n: int) -> Array:
         z = jax.random.normal(key, (n, latent))
-        return likelihood.mean(forward("decoder", decoder, params, variables, z, train=False)[0])
+        return likelihood.mean(decode(params, variables, z))
 
+    def reconstructions(params: Params, variables: Variables, batch: Batch, key: Array) -> Array:
+        x = rows_of(batch["x"])
+        mean, _ = encode(params, variables, x)
+        return jnp.stack([x, likelihood.mean(decode(params, variables, mean))], axis=1)
+
+    def interpolations(params: Params, variables: Variables, batch: Batch, key: Array) -> Array:
+        mean, _ = encode(params, variables, rows_of(batch["x"]))
+        # Each row ends where the next begins.
+        z = spherical_path(mean, jnp.roll(mean, -1, axis=0))
+        return unflatten(likelihood.mean(decode(params, variables, flatten(z))), COLUMNS)
+
+    observed = likelihood.observed(transform)
     return Game(
         init=lambda key, example: {
             "encoder": init(encoder, keys.derive(key, "encoder"), example["x"]),
@@ -77,4 +110,6 @@ def vae(
         sample=sample,
         evaluate=evaluate,
         averages=dict.fromkeys(("encoder", "decoder"), warmed_up_decay(average_decay)) if average_decay else {},
+        density=None if observed is None else Density(observed, log_weights),
+        views={"reconstructions": reconstructions, "interpolations": interpolations},
     )

@@ -9,9 +9,6 @@ from typing import Any, Literal
 
 from etils import epath
 
-# From this many samples on, and at least as many as there are features, a distance between distributions is comparable.
-COMPARABLE = 10_000
-
 
 @dataclass(frozen=True)
 class Score:
@@ -53,35 +50,7 @@ class Score:
         """
         interval = stored["interval"]
         value = math.nan if stored["value"] is None else float(stored["value"])
-        return cls(**{**stored, "value": value, "interval": None if interval is None else tuple(interval)})
-
-
-def sample_count(samples: int) -> str:
-    """How a number of samples is written in a name: 500, 1k, 2.5k, 50k."""
-    return f"{samples / 1000:g}k" if samples >= 1000 else str(samples)
-
-
-def qualified(name: str, metric: str, samples: int, features: str, dimension: int) -> tuple[str, str]:
-    """The names on a page and in files of a number that depends on sample count and feature network.
-
-    Args:
-      name: the field's: "FID".
-      metric: the same for files: "fid".
-      samples: how many it was computed from, the smaller of both sets.
-      features: name of the feature network: "inception", "mnist classifier". Only Inception's is a plain name.
-      dimension: of the features.
-
-    Returns:
-      ("FID", "fid") for ten thousand samples and Inception; otherwise all that differs is in both names.
-    """
-    short = samples < max(COMPARABLE, dimension)
-    count = f"-{sample_count(samples)}" if short else ""
-    network = "" if features == "inception" else f" ({features})"
-    slug = "" if features == "inception" else "_" + features.replace(" ", "_")
-    return (
-        f"{name}{count}{network}" + (", not comparable" if short else ""),
-        metric + count.replace("-", "_").replace(".", "p") + slug,
-    )
+        return cls(**{**stored, "value": value, "interval": interval and (float(interval[0]), float(interval[1]))})
 
 
 def read_scores(path: epath.PathLike) -> list[Score]:

@@ -18,8 +18,10 @@ def ancestral(
     x_T: Float[Array, "n *shape"],
     key: Key[Array, ""],
     clip: float | None = 1.0,
+    start: int | Int[Array, ""] | None = None,
+    stop: int | Int[Array, ""] = 0,
 ) -> Float[Array, "n *shape"]:
-    """Draws x_{t-1} from q(x_{t-1} | x_t, x_0 as the network sees it), for t = T-1, ..., 0.
+    """Draws x_{t-1} from q(x_{t-1} | x_t, x_0 as the network sees it), for t = T-1, ..., 0 or a part of these.
 
     Ho et al., Denoising Diffusion Probabilistic Models, arXiv 2006.11239, algorithm 2, with the posterior variance
     (beta tilde, section 3.2) and, as in the paper's code, the prediction of x_0 clipped to the range of the data.
@@ -30,9 +32,11 @@ def ancestral(
       x_T: standard normal noise, where sampling begins.
       key: of the noise added on the way; each step's is a function of the key and t.
       clip: x_0 is kept in [-clip, clip]; None where the data have no bounds.
+      start: steps of noise that are in `x_T`; None for all. From there t = start-1, ..., stop.
+      stop: steps of noise to leave. A chain in parts, each going on from the last with the same key, is the whole one.
 
     Returns:
-      Samples of the model; the last step adds no noise.
+      Samples of the model where `stop` is 0; the last step adds no noise.
     """
 
     def step(i: Int[Array, ""], x: Float[Array, "n *shape"]) -> Float[Array, "n *shape"]:
@@ -44,4 +48,5 @@ def ancestral(
         noise = jax.random.normal(jax.random.fold_in(key, t[0]), x.shape, x.dtype)
         return mean + jnp.where(t[0] == 0, 0.0, jnp.exp(0.5 * log_variance)) * noise
 
-    return jax.lax.fori_loop(0, schedule.steps, step, x_T)
+    first = 0 if start is None else schedule.steps - start
+    return jax.lax.fori_loop(first, schedule.steps - stop, step, x_T)

@@ -6,7 +6,7 @@ three. The game is all that the train step, the loop, the checkpoints and the sa
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import optax
@@ -90,18 +90,25 @@ class Turn:
     carry_update: Callable[..., Any] = keep_carry
 
 
+Observed = Literal["binary pixels", "256 levels", "dequantised", "real numbers"]
+"""What x is when it is scored.
+
+"binary pixels" and "256 levels" have probabilities. "dequantised" pixels, which are levels with uniform noise scaled to
+[0, 1), and "real numbers" have densities.
+"""
+
+
 class Density(NamedTuple):
     """How a game gives probabilities to data.
 
     Attributes:
-      observed: what x is when it is scored: "binary pixels", "256 levels" (probabilities of the data as they are),
-        "dequantised" (densities of the data with uniform noise, scaled to [0, 1)), or "real numbers" (densities).
+      observed: what x is when it is scored.
       log_weights: (params, variables, batch, key, k) -> (k, batch), logarithms of k unbiased estimates of p(x), whose
         mean, not that of the logarithms, approaches p(x); None where there is only the bound that `evaluate` reports.
       exact: whether each of them is p(x) itself.
     """
 
-    observed: str
+    observed: Observed
     log_weights: Callable[[Params, Variables, Batch, Array, int], Array] | None = None
     exact: bool = False
 

@@ -1,5 +1,6 @@
 """Samples of a game, restored to what the data look like."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -39,17 +40,19 @@ class Sampler:
           n: how many.
           **condition: what the method's `sample` takes beside; arrays whose first axis has length n.
         """
+        return np.concatenate(list(self.stream(state, key, n, **condition)))
+
+    def stream(self, state: State, key: Array, n: int, **condition: Any) -> Iterator[np.ndarray]:
+        """The same samples in parts, each drawn when it is asked for, so that many need no memory."""
         chunk = min(n, self.chunk)
         nets = state.sampling_params, state.variables
         if self.alone:
             nets = jax.tree.map(lambda leaf: leaf.addressable_data(0), nets)
-        parts = []
         for number, start in enumerate(range(0, n, chunk)):
             rows = np.minimum(np.arange(start, start + chunk), n - 1)
             part = {name: np.asarray(values)[rows] for name, values in condition.items()}
             part_key = keys.derive(key, "chunk", number)
-            parts.append(jax.device_get(self._sample(*nets, part_key, part, n=chunk)))
-        return np.concatenate(parts)[:n]
+            yield jax.device_get(self._sample(*nets, part_key, part, n=chunk))[: n - start]
 
     def _restored(self, params: Any, variables: Any, key: Array, condition: dict[str, Array], *, n: int) -> Any:
         return self.game.transform.restore(self.game.sample(params, variables, key, n, **condition))

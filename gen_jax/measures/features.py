@@ -1,0 +1,31 @@
+"""Samples beside real images in the features of a network: FID, KID, Inception Score, precision, recall, …"""
+
+from collections.abc import Callable
+
+from gen_jax.measures.applies import images_only
+from gen_jax.measures.subject import Subject
+from gen_jax.metrics.feature_measures import feature_measures, qualified
+from gen_jax.metrics.score import Score
+
+
+def in_features(name: str) -> Callable[[Subject], list[Score]]:
+    """A measure in the features of a network, at the subject's protocol."""
+
+    def scores(subject: Subject) -> list[Score]:
+        images_only(subject, name)
+        chosen = feature_measures(subject.protocol.splits)[name]
+        real, generated = subject.real, subject.generated
+        found = chosen.compute(real, generated)
+        protocol = {
+            **subject.sampled,
+            "features": subject.network.provenance,
+            **({"reference": subject.referred} if chosen.compares else {}),
+            **chosen.detail,
+        }
+        samples = chosen.samples(real.count, generated.count)
+        return [
+            subject.score(qualified(quantity, samples, subject.network), value, protocol)
+            for quantity, value in zip(chosen.quantities, found, strict=True)
+        ]
+
+    return scores

@@ -1,0 +1,155 @@
+"""Scores of generated images in the features of a network, beside real images: what is measured, and its name."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from gen_jax.errors import ConfigError
+from gen_jax.metrics.collected import Collected
+from gen_jax.metrics.feature_network import FeatureNetwork
+from gen_jax.metrics.frechet import frechet_distance
+from gen_jax.metrics.inception_score import inception_score
+from gen_jax.metrics.kernel_distance import kernel_distance
+from gen_jax.metrics.manifold import density_coverage, precision_recall
+
+# From this many samples on, and at least as many as there are features, a distance between distributions is comparable.
+COMPARABLE = 10_000
+
+
+class Quantity(NamedTuple):
+    """What a number is called.
+
+    Attributes:
+      metric: in files.
+      name: on a page.
+      better: which direction, where one is.
+      note: what else belongs to the name, in brackets.
+    """
+
+    metric: str
+    name: str
+    better: Literal["larger", "smaller"] | None
+    note: str = ""
+
+
+class Found(NamedTuple):
+    """A number.
+
+    Attributes:
+      value: the estimate.
+      interval: 95%, where it comes with one.
+    """
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+class FeatureMeasure(NamedTuple):
+    """A way to compare generated with real images.
+
+    Attributes:
+      quantities: the numbers it gives.
+      compute: (real, generated) -> as many numbers, in that order.
+      detail: what else they depend on, as JSON.
+      compares: whether they depend on the real images at all.
+    """
+
+    quantities: tuple[Quantity, ...]
+    compute: Callable[[Collected, Collected], tuple[Found, ...]]
+    detail: Mapping[str, Any] = {}
+    compares: bool = True
+
+    def samples(self, real: int, generated: int) -> int:
+        """How many images a name speaks of, given those of both sets: the fewer."""
+        return min(real, generated) if self.compares else generated
+
+
+def fid(real: Collected, generated: Collected) -> tuple[Found, ...]:
+    """The Fréchet distance, with moments of all images. Heusel et al., arXiv 1706.08500."""
+    if generated.count < 2:
+        raise ConfigError(f"--samples is {generated.count}; fid needs at least 2")
+    return (Found(frechet_distance(real.moments, generated.moments)),)
+
+
+def kid(real: Collected, generated: Collected, subsets: int) -> tuple[Found, ...]:
+    """The kernel distance, between the images that were kept. Bińkowski et al., arXiv 1801.01401."""
+    # Subsets of no more than half leave something to tell the error by.
+    size = min(1000, len(real.features) // 2, len(generated.features) // 2)
+    if size < 2:
+        raise ConfigError(f"--samples is {generated.count}; kid needs at least 4")
+    distance = kernel_distance(real.features, generated.features, subsets=subsets, subset_size=size)
+    return (Found(distance.value, distance.interval),)
+
+
+def inception(real: Collected, generated: Collected, splits: int) -> tuple[Found, ...]:
+    """The inception score of all images. Salimans et al., arXiv 1606.03498."""
+    found = inception_score(generated.probabilities, splits)
+    half = 1.96 * found.deviation / splits**0.5
+    return (Found(found.mean, (found.mean - half, found.mean + half)),)
+
+
+def manifold(
+    real: Collected, generated: Collected, measure: Callable[..., tuple[float, ...]], k: int
+) -> tuple[Found, ...]:
+    """What two sets of as many images share by their nearest neighbours."""
+    count = min(len(real.features), len(generated.features))
+    if count <= k:
+        raise ConfigError(f"--samples is {count}; neighbourhoods of {k} images need at least {k + 1}")
+    return tuple(Found(value) for value in measure(real.features[:count], generated.features[:count], k=k))
+
+
+def feature_measures(splits: int = 10, subsets: int = 100) -> dict[str, FeatureMeasure]:
+    """All of them, by what the command line calls them.
+
+    Args:
+      splits: of the samples, for the inception score.
+      subsets: of both sets, for the kernel distance.
+    """
+    return {
+        "fid": FeatureMeasure((Quantity("fid", "FID", "smaller"),), fid),
+        "kid": FeatureMeasure(
+            (Quantity("kid", "KID", "smaller"),), functools.partial(kid, subsets=subsets), {"subsets": subsets}
+        ),
+        "inception_score": FeatureMeasure(
+            (Quantity("inception_score", "Inception Score", "larger", f"{splits} splits"),),
+            functools.partial(inception, splits=splits),
+            {"splits": splits},
+            compares=False,
+        ),
+        "precision_recall": FeatureMeasure(
+            (Quantity("precision", "Precision", "larger"), Quantity("recall", "Recall", "larger")),
+            functools.partial(manifold, measure=precision_recall, k=3),
+            {"neighbours": 3},
+        ),
+        "density_coverage": FeatureMeasure(
+            (Quantity("density", "Density", "larger"), Quantity("coverage", "Coverage", "larger")),
+            functools.partial(manifold, measure=density_coverage, k=5),
+            {"neighbours": 5},
+        ),
+    }
+
+
+def qualified(quantity: Quantity, samples: int, network: FeatureNetwork) -> Quantity:
+    """A quantity with all in its names that forbids a comparison.
+
+    Args:
+      quantity: as the field calls it: "FID", "fid".
+      samples: how many it is computed from, the smaller of both sets.
+      network: in whose features. Only Inception's scores have a plain name.
+
+    Returns:
+      The same for ten thousand samples and Inception; otherwise "FID-1k (mnist classifier), not comparable" and
+      "fid_1k_mnist_classifier".
+    """
+    short = samples < max(COMPARABLE, network.dimension)
+    count = f"-{sample_count(samples)}" if short else ""
+    plain = network.name == "inception"
+    bracketed = "; ".join(part for part in ("" if plain else network.name, quantity.note) if part)
+    page = f"{quantity.name}{count}" + (f" ({bracketed})" if bracketed else "") + (", not comparable" if short else "")
+    in_files = quantity.metric + count.replace("-", "_").replace(".", "p") + ("" if plain else f"_{network.slug}")
+    return quantity._replace(metric=in_files, name=page)
+
+
+def sample_count(samples: int) -> str:
+    """How a number of samples is written in a name: 500, 1k, 2.5k, 50k."""
+    return f"{samples / 1000:g}k" if samples >= 1000 else str(samples)

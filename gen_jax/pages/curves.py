@@ -1,0 +1,84 @@
+"""The lines of a run's metrics as charts: one for each metric, or for each family of metrics on one scale."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gen_jax.pages.charts import Chart, Series
+
+Line = Mapping[str, Any]
+"""A line of metrics.jsonl: step, split, and metrics that are numbers or None."""
+
+# Metrics whose last word is one of these share a chart: discriminator_loss and generator_loss.
+FAMILIES = ("loss", "logits", "accuracy")
+TITLES = {
+    "elbo": "ELBO, nats per example",
+    "kl": "KL, nats per example",
+    "log_likelihood": "Log-likelihood given the latent, nats per example",
+    "nll": "Negative log-likelihood, nats per example",
+    "bits_per_dim": "Bits per dimension",
+    "loss": "Loss",
+    "logits": "Logits",
+    "accuracy": "Accuracy",
+    "modes": "Modes found",
+    "high_quality": "High-quality samples, share",
+}
+SPLITS = ("train", "eval")
+# More points than a chart has pixels only make the page large.
+MOST_POINTS = 2000
+GREY = 8
+
+
+def title(name: str) -> str:
+    """What a metric, or a family of them, is called above its chart."""
+    spaced = name.replace("_", " ")
+    return TITLES.get(name, spaced[:1].upper() + spaced[1:])
+
+
+def families(names: Iterable[str]) -> dict[str, list[str]]:
+    """Metrics by the chart that they are drawn in, in order of appearance."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        word = name.rpartition("_")[2]
+        found.setdefault(word if word in FAMILIES else name, []).append(name)
+    return found
+
+
+def thinned(lines: Sequence[Line], most: int = MOST_POINTS) -> list[Line]:
+    """At most about `most` of the lines, evenly chosen, the last among them."""
+    stride = -(-len(lines) // most)
+    return list(lines[::-1][::stride][::-1]) if stride > 1 else list(lines)
+
+
+def curves(lines: Iterable[Line]) -> list[Chart]:
+    """A chart for each family of metrics; training and evaluation are lines of the same chart."""
+    by_split: dict[str, list[Line]] = {split: [] for split in SPLITS}
+    for line in lines:
+        by_split.setdefault(line["split"], []).append(line)
+    by_split = {split: thinned(found) for split, found in by_split.items()}
+    names = dict.fromkeys(name for found in by_split.values() for line in found for name in line)
+    drawn = families(name for name in names if name not in ("step", "split"))
+    return [Chart(title(family), _series(family, members, by_split)) for family, members in drawn.items()]
+
+
+def _series(family: str, members: Sequence[str], by_split: Mapping[str, Sequence[Line]]) -> list[Series]:
+    """The lines of a chart: a metric alone has its splits in two colours, several have a colour each."""
+    series = []
+    for number, name in enumerate(members, start=1):
+        for split, lines in by_split.items():
+            rows = [(line["step"], line[name]) for line in lines if name in line]
+            if not rows:
+                continue
+            steps, values = zip(*rows, strict=True)
+            trains = split == "train"
+            member = name.removesuffix(f"_{family}").replace("_", " ")
+            series.append(
+                Series(
+                    name=split if len(members) == 1 else f"{member}, {split}",
+                    x=steps,
+                    y=values,
+                    colour=number if len(members) > 1 or not trains else GREY,
+                    line="solid" if trains or len(members) == 1 else "dash",
+                    points=not trains or len(rows) == 1,
+                )
+            )
+    return series

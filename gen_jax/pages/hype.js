@@ -1,0 +1,282 @@
+"use strict";
+
+// The page of HYPE: start, trials, end. Scores and the staircase are in hype_score.js.
+(() => {
+  const data = JSON.parse(document.getElementById("hype-data").textContent);
+  const { staircase } = data.study;
+  const $ = (id) => document.getElementById(id);
+  const MASK_MS = 30; // section 2.1, as are four masks and a countdown of 500 ms for each number
+  const COUNT_MS = 500;
+  const FEEDBACK_MS = 1000;
+
+  // Time, which a test may bring itself. What is on the screen changes with its frames, so that waiting ends with the
+  // frame that is nearest.
+  const clock = window.hypeClock ?? {
+    now: () => performance.now(),
+    wait: (ms) => new Promise((done) => {
+      const end = performance.now() + ms;
+      let [last, frame] = [performance.now(), 0];
+      const look = (time) => {
+        [last, frame] = [time, time - last];
+        if (time + Math.max(frame, 0) / 2 >= end) done(); else requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    }),
+  };
+
+  // Answers survive a reload where the browser keeps anything.
+  const kept = {
+    read: () => { try { return JSON.parse(localStorage.getItem(data.key)); } catch { return null; } },
+    write: (session) => { try { localStorage.setItem(data.key, JSON.stringify(session)); } catch { /* for this visit only */ } },
+    clear: () => { try { localStorage.removeItem(data.key); } catch { /* nothing was kept */ } },
+  };
+
+  const show = (id) => {
+    for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;
+    $(id).focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  };
+
+  // The stage.
+  const context = $("image").getContext("2d");
+  const loaded = async (uri) => {
+    const image = new Image();
+    image.src = uri;
+    await image.decode();
+    return image;
+  };
+  const draw = (image) => {
+    context.clearRect(0, 0, data.width, data.height);
+    if (image) context.drawImage(image, 0, 0);
+    $("image").classList.toggle("shown", Boolean(image));
+  };
+  const fixate = (text) => { $("fixation").textContent = text; };
+  const report = (text, verdict = "") => { $("feedback").textContent = text; $("feedback").className = verdict; };
+  let masks = [];
+
+  // How images are shown in either mode, whether answers are commented on, and what is measured.
+  const modes = {
+    unlimited: {
+      limited: false,
+      score: hype.infinity,
+      present: async (image) => {
+        fixate("+");
+        await clock.wait(COUNT_MS);
+        fixate("");
+        draw(image);
+        return null;
+      },
+    },
+    "time-limited": {
+      limited: true,
+      score: hype.time,
+      present: async (image, exposure, number) => {
+        for (const text of ["3", "2", "1"]) {
+          fixate(text);
+          await clock.wait(COUNT_MS);
+        }
+        fixate("");
+        draw(image);
+        const start = clock.now();
+        await clock.wait(exposure);
+        const shown = clock.now() - start;
+        for (let i = 0; i < 4; i += 1) {
+          draw(masks[(4 * number + i) % masks.length]);
+          await clock.wait(MASK_MS);
+        }
+        draw(null);
+        fixate("?");
+        return shown;
+      },
+    },
+  };
+
+  // Waits for a button or a key; true for "real".
+  const keys = { r: true, arrowleft: true, f: false, arrowright: false };
+  let answer = null;
+  const buttons = [[$("real"), true], [$("generated"), false]];
+  for (const [button, saysReal] of buttons) button.addEventListener("click", () => answer?.(saysReal));
+  document.addEventListener("keydown", (event) => {
+    const saysReal = keys[event.key.toLowerCase()];
+    if (!answer || saysReal === undefined || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    answer(saysReal);
+  });
+  const asked = () => new Promise((done) => {
+    for (const [button] of buttons) button.disabled = false;
+    answer = (saysReal) => {
+      answer = null;
+      for (const [button] of buttons) button.disabled = true;
+      done(saysReal);
+    };
+  });
+  const pressed = (id) => new Promise((done) => { $(id).addEventListener("click", done, { once: true }); });
+
+  // Which images are real: a bit for each.
+  const truth = Uint8Array.from(atob(data.truth), (character) => character.charCodeAt(0));
+  const isReal = (index) => Boolean((truth[index >> 3] >> (7 - index % 8)) & 1);
+
+  // One image: fixation, image, and for a limited time the masks; then the answer.
+  const trial = async (mode, index, exposure, comment) => {
+    const image = await loaded(data.images[index].uri);
+    const shown = await mode.present(image, exposure, index);
+    const start = clock.now();
+    const saidReal = await asked();
+    const real = isReal(index);
+    draw(null);
+    fixate("");
+    report("");
+    if (comment) report(`${real === saidReal ? "Right" : "Wrong"}: it was ${real ? "real" : "generated"}.`, real === saidReal ? "right" : "wrong");
+    return {
+      image: data.images[index].id,
+      real,
+      said_real: saidReal,
+      reaction_ms: Math.round(clock.now() - start),
+      exposure_ms: mode.limited ? exposure : null,
+      shown_ms: shown === null ? null : Math.round(shown),
+    };
+  };
+
+  const practise = async (mode) => {
+    for (let index = 0; index < data.practice; index += 1) {
+      $("count").textContent = `Practice ${index + 1} of ${data.practice}`;
+      await trial(mode, index, staircase.start, true);
+      await clock.wait(FEEDBACK_MS);
+    }
+    report("That was practice. From now on it counts.");
+    await clock.wait(FEEDBACK_MS);
+    report("");
+  };
+
+  // Answers what is left of a session, block by block.
+  const ask = async (session) => {
+    const mode = modes[session.mode];
+    const { answers } = session;
+    masks = await Promise.all(data.masks.map(loaded));
+    $("progress").value = answers.length;
+    show("trial");
+    if (!answers.length) await practise(mode);
+    let end = 0;
+    for (const [block, size] of data.blocks.entries()) {
+      const first = end;
+      end += size;
+      if (answers.length === first && block && mode.limited) {
+        $("rest-text").textContent = `${block} of ${data.blocks.length} blocks are done. Look into the distance for a while.`;
+        show("rest");
+        await pressed("resume");
+        report("");
+        show("trial");
+      }
+      while (answers.length < end) {
+        const last = answers.at(-1);
+        const exposure = answers.length === first ? staircase.start : hype.next(staircase, last.exposure_ms, last.real === last.said_real);
+        $("count").textContent = `${answers.length + 1} of ${data.study.images}`;
+        answers.push({ ...await trial(mode, data.practice + answers.length, exposure, mode.limited), block });
+        $("progress").value = answers.length;
+        kept.write(session);
+      }
+    }
+    finish(session);
+  };
+
+  const percent = (share) => `${(100 * share).toFixed(1)}%`;
+  const form = { share: percent, ms: (value) => `${Math.round(value)} ms` };
+  const names = {
+    hype_infinity: "HYPE-infinity: your error rate, of which 50% is guessing",
+    hype_infinity_fakes: "Generated",
+    hype_infinity_reals: "Real",
+    hype_time: "HYPE-time: the exposure you need to tell them apart",
+  };
+  const range = (row) => row.interval.map(form[row.unit]).join(" to ");
+
+  const finish = (session) => {
+    const [total, ...parts] = modes[session.mode].score(session.answers);
+    session.result = [total, ...parts].map(({ metric, value, interval, unit }) => ({ metric, value, interval, unit }));
+    $("summary").textContent = `${session.answers.length} answers${session.evaluator ? ` by ${session.evaluator}` : ""}. Save them before you leave: they are only in this browser.`;
+    $("score-name").textContent = names[total.metric];
+    $("score").textContent = form[total.unit](total.value);
+    $("score-interval").textContent = `95% interval: ${range(total)}`;
+    $("part-rows").replaceChildren(...parts.map((part) => {
+      const row = document.createElement("tr");
+      row.append(document.createElement("th"));
+      row.firstChild.scope = "row";
+      row.firstChild.textContent = names[part.metric];
+      for (const text of [`${part.wrong} of ${part.asked}`, percent(part.value), range(part)]) {
+        const cell = row.insertCell();
+        cell.className = "numeric";
+        cell.textContent = text;
+      }
+      return row;
+    }));
+    $("parts").hidden = !parts.length;
+    $("staircases").hidden = !modes[session.mode].limited;
+    if (modes[session.mode].limited) plot(hype.exposures(session.answers), total.value);
+    show("end");
+    $("save").onclick = () => { save(session); saved = true; };
+  };
+  let saved = false;
+
+  // Staircases as lines across the whole picture, the score as a dashed line.
+  const plot = (blocks, score) => {
+    const [width, height] = [Math.max(...blocks.map((block) => block.length)) - 1, staircase.high - staircase.low];
+    const line = (points, style) => {
+      const element = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+      element.setAttribute("points", points.map(([x, exposure]) => `${x},${staircase.high - exposure}`).join(" "));
+      element.setAttribute("style", style);
+      return element;
+    };
+    $("steps").setAttribute("viewBox", `0 ${-0.03 * height} ${Math.max(width, 1)} ${1.06 * height}`);
+    $("steps").replaceChildren(
+      ...blocks.map((block, i) => line(block.map((exposure, x) => [x, exposure]), `stroke: var(--series-${i % 8 + 1})`)),
+      line([[0, score], [Math.max(width, 1), score]], "stroke: var(--text); stroke-dasharray: 6 4"),
+    );
+  };
+
+  const save = (session) => {
+    const link = document.createElement("a");
+    const who = session.evaluator.replace(/[^\p{L}\p{N}]+/gu, "-") || session.session;
+    link.href = URL.createObjectURL(new Blob([JSON.stringify(session, null, 1)], { type: "application/json" }));
+    link.download = `hype-${data.study.run}-${data.study.step}-${session.mode}-${who}.json`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
+  // The start.
+  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const anew = () => {
+    kept.clear();
+    $("choice").hidden = false;
+    $("unfinished").hidden = true;
+    show("start");
+  };
+  $("choice").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask({
+      format: data.format,
+      session: random(),
+      evaluator: $("evaluator").value.trim(),
+      mode: new FormData($("choice")).get("mode"),
+      started: new Date().toISOString(),
+      study: data.study,
+      answers: [],
+    });
+  });
+  $("continue").addEventListener("click", () => ask(kept.read()));
+  $("discard").addEventListener("click", anew);
+  $("again").addEventListener("click", () => {
+    if (saved || window.confirm("These answers are not saved yet and will be gone. Answer again all the same?")) anew();
+  });
+
+  const before = kept.read();
+  const answered = Array.isArray(before?.answers) && before.mode in modes ? before.answers.length : 0;
+  if (answered === data.study.images) {
+    finish(before);
+  } else if (answered) {
+    $("answered").textContent = answered;
+    $("choice").hidden = true;
+    $("unfinished").hidden = false;
+    show("start");
+  } else {
+    show("start");
+  }
+})();

@@ -1,0 +1,71 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from small_networks import first_pixels
+
+from gen_jax.data import load_dataset
+from gen_jax.data.dataset import Dataset, Split
+from gen_jax.errors import ConfigError
+from gen_jax.metrics import choice
+from gen_jax.training.sharding import make_mesh
+
+CLASSIFIER, INCEPTION = first_pixels(2, "toy classifier"), first_pixels(2, "inception")
+
+
+def dataset(channels=3, labelled=True):
+    split = Split(8, {"x": np.zeros((8, 4, 4, channels), np.uint8)})
+    return Dataset("photos", split, split, (4, 4, channels), "f", ("a", "b") if labelled else None)
+
+
+def missing():
+    raise ConfigError("the weights are not here")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr(choice, "classifier_network", lambda dataset, mesh, say: CLASSIFIER)
+    monkeypatch.setattr(choice, "inception_network", lambda: INCEPTION)
+
+
+@pytest.fixture
+def without_weights(installed, monkeypatch):
+    monkeypatch.setattr(choice, "inception_network", missing)
+
+
+def chosen(data, wanted="auto"):
+    return choice.feature_network(data, make_mesh(), wanted)
+
+
+def test_colour_is_inceptions_and_labelled_grey_a_classifiers(installed):
+    assert chosen(dataset(channels=3)) is INCEPTION
+    assert chosen(dataset(channels=1)) is CLASSIFIER
+    assert chosen(dataset(channels=1, labelled=False)) is INCEPTION
+
+
+def test_what_is_asked_for_is_taken(installed):
+    assert chosen(dataset(channels=3), "classifier") is CLASSIFIER
+    assert chosen(dataset(channels=1), "inception") is INCEPTION
+
+
+def test_without_weights_labels_serve_unless_inception_was_asked_for(without_weights):
+    assert chosen(dataset(channels=3)) is CLASSIFIER
+    with pytest.raises(ConfigError, match=r"^the weights are not here$"):
+        chosen(dataset(channels=3), "inception")
+
+
+def test_without_weights_and_labels_nothing_serves(without_weights):
+    with pytest.raises(ConfigError) as raised:
+        chosen(dataset(labelled=False))
+    assert str(raised.value) == "photos has no labels to train a classifier on, and the weights are not here"
+
+
+def test_labels_asked_of_an_unlabelled_set_are_refused():
+    with pytest.raises(ConfigError, match="digits has no labels"):
+        chosen(dataclasses.replace(load_dataset("digits"), class_names=None), "classifier")
+
+
+def test_points_have_no_features(installed):
+    with pytest.raises(ConfigError) as raised:
+        chosen(load_dataset("ring8"))
+    assert str(raised.value) == "ring8 has points; features are of images"

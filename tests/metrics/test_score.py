@@ -1,0 +1,49 @@
+import json
+import math
+
+import pytest
+
+from gen_jax.metrics.score import Score, read_scores, store_scores
+
+SCORE = Score("fid", "FID", 3.25, "smaller", 400, {"samples": 10_000, "seed": 0}, (3.0, 3.5), "")
+
+
+def test_what_is_stored_is_read_again(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    other = Score("elbo", "ELBO", -94.5, "larger", 400, {"seed": 0}, None, "nats")
+    store_scores(path, [SCORE, other])
+    assert read_scores(path) == [SCORE, other]
+
+
+def test_each_line_is_json_without_what_json_does_not_know(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    store_scores(path, [Score("fid", "FID", math.inf, None, 1)])
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line)["value"] is None
+    assert math.isnan(read_scores(path)[0].value)
+
+
+def test_the_same_measurement_again_replaces_the_old_one_and_another_protocol_does_not(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    again = Score(**{**SCORE.as_json(), "value": 4.0, "interval": None})
+    seeded = Score(**{**SCORE.as_json(), "protocol": {"samples": 10_000, "seed": 1}, "interval": None})
+    later = Score(**{**SCORE.as_json(), "step": 500, "interval": None})
+    store_scores(path, [SCORE])
+    store_scores(path, [seeded, later])
+    store_scores(path, [again])
+    assert read_scores(path) == [seeded, later, again]
+
+
+def test_no_file_has_no_scores_and_damaged_lines_are_left_out(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    assert read_scores(path) == []
+    path.write_text('{"metric": "fid"}\nnot json\n[]\n' + json.dumps(SCORE.as_json()) + "\n{}\n")
+    assert read_scores(path) == [SCORE]
+    store_scores(path, [])
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_interval_of_json_becomes_a_pair():
+    assert Score.from_json({**SCORE.as_json(), "interval": [1, 2]}).interval == (1, 2)
+    with pytest.raises(KeyError):
+        Score.from_json({"metric": "fid"})
