@@ -1,4 +1,4 @@
-"""What can be done with a trained run from the shell: `python -m gen_jax sample|evaluate|digest RUN`.
+"""What can be done with a trained run from the shell: `python -m gen_jax sample|evaluate|report|… RUN`.
 
 And how one is trained in several processes of one machine: `python -m gen_jax launch -- COMMAND`.
 """
@@ -15,6 +15,7 @@ from gen_jax import load
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError
 from gen_jax.experiment import exit_with
 from gen_jax.protocol import Protocol
+from gen_jax.run_directory import RunDirectory
 
 RunDir = Annotated[str, tyro.conf.Positional]
 
@@ -25,7 +26,13 @@ app = tyro.extras.SubcommandApp()
 
 @app.command
 def sample(
-    run: RunDir, /, n: int = 64, seed: int = 0, step: int | None = None, out: Path = Path("samples.png")
+    run: RunDir,
+    /,
+    n: int = 64,
+    seed: int = 0,
+    step: int | None = None,
+    sampling_steps: int | None = None,
+    out: Path = Path("samples.png"),
 ) -> None:
     """Draws samples and writes them to a file.
 
@@ -34,6 +41,7 @@ def sample(
         n: How many samples.
         seed: The same seed gives the same samples.
         step: Which checkpoint (default: the newest).
+        sampling_steps: Steps of the sampler of a diffusion (default: as the run is configured).
         out: FILE.png for a grid, FILE.npy for the array of uint8 images or float32 points.
     """
     from gen_jax.run import picture
@@ -41,7 +49,8 @@ def sample(
 
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
-    samples = load(run, step).sample(n, seed)
+    options = {} if sampling_steps is None else {"sampling_steps": sampling_steps}
+    samples = load(run, step, **options).sample(n, seed)
     try:
         if out.suffix == ".npy":
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +87,80 @@ def evaluate(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     evaluate(run, names, protocol, step=step, data_dir=data_dir, as_json=json)
+
+
+@app.command
+def report(run: RunDir, /, step: int | None = None, data_dir: str | None = None) -> None:
+    """Writes RUN/report.html, one page that shows the run: curves, samples, what they are made of, scores.
+
+    Args:
+        run: A run directory.
+        step: Which checkpoint makes the pictures (default: the newest).
+        data_dir: Where its data are, if not where they were during training.
+    """
+    from gen_jax.report import write_report
+
+    print(write_report(load(run, step), data_dir))
+
+
+@app.command
+def compare(
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional],
+    /,
+    metric: str = "",
+    bootstrap: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Puts runs side by side: a table and curves, with intervals over those that differ in nothing but the seed.
+
+    Args:
+        runs: Run directories.
+        metric: Whose curves to show, with commas between (default: the first of each data set).
+        bootstrap: Take intervals over seeds from resampling them, not from Student's t.
+        out: FILE.html for a page with the same.
+    """
+    from rich.console import Console
+
+    from gen_jax.compare import compare
+    from gen_jax.metrics.intervals import bootstrap_interval, t_interval
+
+    names = [name.strip() for name in metric.split(",") if name.strip()]
+    found = compare(runs, names, bootstrap_interval if bootstrap else t_interval)
+    found.print(Console())
+    if out is not None:
+        print(found.write(out))
+
+
+@app.command
+def hype(
+    run: RunDir,
+    /,
+    images: int = 100,
+    seed: int = 0,
+    step: int | None = None,
+    data_dir: str | None = None,
+    out: Path | None = None,
+    answers: tuple[Path, ...] = (),
+) -> None:
+    """Writes a page on which people tell samples from real images; or scores the answers that it saved.
+
+    Args:
+        run: A run directory.
+        images: How many a person judges, half of them real.
+        seed: Of the samples, of the choice of real images and of their order.
+        step: Which checkpoint (default: the newest).
+        data_dir: Where its data are, if not where they were during training.
+        out: Where to write the page (default: RUN/hype.html).
+        answers: Files that the page saved: the scores are printed and added to RUN/scores.jsonl.
+    """
+    from gen_jax.hype import score_answers, write_hype
+
+    if not answers:
+        print(write_hype(load(run, step), images=images, seed=seed, data_dir=data_dir, out=out))
+        return
+    from gen_jax.evaluate import keep
+
+    keep(RunDirectory(run), score_answers(answers))
 
 
 @app.command

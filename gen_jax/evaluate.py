@@ -14,6 +14,7 @@ from gen_jax.metrics.score import Score, store_scores
 from gen_jax.pages.page import number
 from gen_jax.pages.scores import provenance
 from gen_jax.protocol import Protocol
+from gen_jax.run_directory import RunDirectory
 from gen_jax.terminal import print_table
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.storage import first_line
@@ -66,15 +67,26 @@ def evaluate(
         scores = measure(Subject(run, protocol, data_dir=data_dir, say=say, progress=progress), names)
     if not is_leader():
         return
+    keep(run.directory, scores, as_json)
+
+
+def keep(directory: RunDirectory, scores: Sequence[Score], as_json: bool = False) -> None:
+    """Prints scores and stores them in a run directory.
+
+    Raises:
+      ConfigError: it is none.
+      StorageError: they are printed, but cannot be stored.
+    """
+    directory.read()
     if as_json:
         for score in scores:
             print(json.dumps(score.as_json()))
     else:
         print_scores(Console(file=sys.stdout), scores)
     try:
-        store_scores(run.directory.scores, scores)
+        store_scores(directory.scores, scores)
     except OSError as error:
-        raise StorageError(f"{run.directory.scores} could not be written: {first_line(error)}") from error
+        raise StorageError(f"{directory.scores} could not be written: {first_line(error)}") from error
 
 
 def print_scores(console: Console, scores: Sequence[Score]) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from etils import epath
 from jaxtyping import UInt8
 
-from gen_jax.data import Split, load_dataset
 from gen_jax.errors import ConfigError
+from gen_jax.metrics.content import split_digest
 from gen_jax.metrics.hype import Staircase
 from gen_jax.metrics.hype_answers import FORMAT, read_session, session_scores
 from gen_jax.metrics.score import Score
@@ -62,18 +62,23 @@ def write_hype(
     half = (images + PRACTICE) // 2
     generated = run.sample(half, seed)
     rng = np.random.default_rng(seed)
-    held_out = _held_out(run, data_dir)
+    dataset = run.load_data(data_dir)
+    held_out = dataset.test
     real = held_out.load(rng.choice(held_out.size, half, replace=False))["x"]
     study = {
         "run": run.directory.path.name,
         "step": run.step,
-        "digest": run.digest(),
+        "state": run.digest(),
         "weights": "average" if run.game.averages else "last",
         "sampler": run.game.sampling.sampler,
         "sampler_steps": run.game.sampling.steps,
-        "data": run.info.name,
-        "fingerprint": run.info.fingerprint,
-        "split": "held out",
+        "reference": {
+            "data": run.info.name,
+            "split": "test",
+            "shape": list(run.info.shape),
+            "size": held_out.size,
+            "digest": split_digest(dataset, held_out),
+        },
         "images": images,
         "seed": seed,
         "staircase": asdict(Staircase()),
@@ -142,19 +147,3 @@ def mask(image: Image, rng: np.random.Generator) -> Image:
     ranks = texture.reshape(-1, channels).argsort(axis=0).argsort(axis=0)
     values = np.sort(image.reshape(-1, channels), axis=0)
     return np.take_along_axis(values, ranks, axis=0).reshape(image.shape)
-
-
-def _held_out(run: Run, data_dir: str | None) -> Split:
-    config = run.config
-    dataset = load_dataset(
-        config.data,
-        data_dir=data_dir or config.data_dir,
-        image_size=config.image_size,
-        skip_bad_images=config.skip_bad_images,
-    )
-    if dataset.fingerprint != run.info.fingerprint:
-        raise ConfigError(
-            f"the data {config.data} are not those of the run: fingerprint {dataset.fingerprint}, "
-            f"not {run.info.fingerprint}"
-        )
-    return dataset.test

@@ -21,7 +21,7 @@ class Line:
     """A line of a plot, and what the legend says of it."""
 
     name: str
-    x: Sequence[float]
+    x: Sequence[int]
     y: Sequence[float]
 
 

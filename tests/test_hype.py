@@ -64,8 +64,8 @@ def test_half_of_the_images_are_held_out_ones_and_half_are_samples(run, page):
 
 def test_page_says_what_was_judged(run, page):
     study = page[0]["study"]
-    assert (study["run"], study["step"], study["digest"]) == ("toy-digits", 2, run.digest())
-    assert (study["images"], study["seed"], study["split"]) == (40, 1, "held out")
+    assert (study["run"], study["step"], study["state"]) == ("toy-digits", 2, run.digest())
+    assert (study["images"], study["seed"], study["reference"]["split"]) == (40, 1, "test")
     assert (study["weights"], study["sampler"], study["sampler_steps"]) == ("last", "one pass", 1)
 
 

@@ -1,7 +1,6 @@
 import dataclasses
 import io
 import itertools
-import json
 import re
 import shlex
 import shutil
@@ -79,14 +78,8 @@ def test_report_is_one_file_that_shows_the_run(images, digits):
     assert path == images / "report.html"
     assert {found.name for found in images.iterdir()} == before | {"report.html"}
     html = path.read_text()
-    for part in (
-        "toy_experiment on digits",
-        "FID-16, not comparable",
-        "Reconstructions",
-        "--grid-samples 16",
-        "toy on",
-    ):
-        assert (part in html) == (part != "toy on")
+    for part in ("toy_experiment on digits", "FID-16, not comparable", "Reconstructions", "held-out examples"):
+        assert part in html
 
 
 def test_everything_of_a_run_is_gathered(images, digits):
@@ -107,6 +100,7 @@ def test_everything_of_a_run_is_gathered(images, digits):
     assert [line["step"] for line in report.metrics if line["split"] == "eval"] == [2, 4]
     assert report.evaluate == f"python -m gen_jax evaluate {images} --metrics all"
     assert report.missing == []
+    assert report.command.endswith("--eval-every 2 --grid-samples 16")
     differing = {option.flag for option in report.options if option.value != option.preset}
     assert differing == {"--data", "--run-dir", "--grid-samples", "--eval-every"}
 
@@ -136,9 +130,6 @@ def test_games_that_call_a_network_often_show_fewer_rows(images, digits):
 
 
 def test_without_the_data_the_page_says_what_is_missing_and_why(images):
-    stored = json.loads((images / "config.json").read_text())
-    stored["data"]["fingerprint"] = "another"
-    (images / "config.json").write_text(json.dumps(stored))
     run = with_views(images)
     run.info = dataclasses.replace(run.info, fingerprint="another")
     report = gather(run)

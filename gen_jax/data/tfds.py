@@ -59,6 +59,9 @@ def from_tfds(name: str, *, data_dir: str | None, image_size: int | None, memory
             f"the images of {name!r} {what}: say which size of square to make of them, for example --image-size 64"
         )
     side = image_size or height
+    if height == width == side:
+        # They have that size: the set is the same whether it was asked for or not.
+        image_size = None
     grey = channels == 1
     shape = (side, side, 1 if grey else 3)
     if "train" not in counts:

@@ -11,7 +11,7 @@ import numpy as np
 from gen_jax.data import Dataset
 from gen_jax.data.dataset import Split
 from gen_jax.metrics.choice import feature_network
-from gen_jax.metrics.collected import KEPT, Collected, collect, reference
+from gen_jax.metrics.collected import Collected, collect, reference
 from gen_jax.metrics.content import split_digest
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.feature_network import FeatureExtractor, FeatureNetwork
@@ -93,11 +93,7 @@ class Subject:
     @functools.cached_property
     def real(self) -> Collected:
         """The real images, as the feature network sees them."""
-        return self.collect_real(self.split)
-
-    def collect_real(self, split: Split, keep: int = KEPT) -> Collected:
-        """A split as the feature network sees it; `keep` rows of features at most."""
-        return reference(self.dataset, split, self.extractor, keep)
+        return reference(self.dataset, self.split, self.extractor)
 
     @functools.cached_property
     def generated(self) -> Collected:
@@ -133,8 +129,8 @@ class Subject:
         key, done = keys.derive(jax.random.key(self.protocol.seed), "sample"), 0
         for part in self.run.sampler.stream(self.state, key, self.samples):
             done += len(part)
-            yield part
             self._progress(done, self.samples)
+            yield part
 
     @property
     def sampled(self) -> dict[str, Any]:

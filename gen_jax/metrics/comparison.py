@@ -3,9 +3,10 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gen_jax.metrics.comparable import Measured, measurement, ways_of_sampling
 from gen_jax.metrics.intervals import Estimate, Interval, bootstrap_interval, t_interval
 from gen_jax.metrics.score import Score
-from gen_jax.metrics.score_table import Column, Measured, score_table
+from gen_jax.metrics.score_table import Column, score_table
 from gen_jax.metrics.seed_curves import Curve, Logged, seed_curve
 
 HELD_OUT = "eval/"
@@ -59,7 +60,8 @@ class Section:
     Attributes:
       name: of the data.
       details: what else there is to say of the data.
-      groups: the rows.
+      groups: of runs.
+      labelled: the rows of the table: a group has several where its samples were made in several ways.
       columns: of the table.
       notes: what must be known to read it, a sentence each.
       curves: {metric: {label: curve}}; what is not comparable has a metric's name of its own, "train/loss (vae)".
@@ -69,6 +71,7 @@ class Section:
     name: str
     details: str
     groups: Sequence[Group]
+    labelled: Mapping[str, Group]
     columns: Sequence[Column]
     notes: Sequence[str]
     curves: Mapping[str, Mapping[str, Curve]]
@@ -87,7 +90,10 @@ class Section:
     @property
     def rows(self) -> list[list[str]]:
         """A row for each group, in the order of `head`; an asterisk marks the best of a column."""
-        return [[g.label, str(len(g.members)), g.steps, *(c.text(g.label) for c in self.columns)] for g in self.groups]
+        return [
+            [label, str(len(group.members)), group.steps, *(column.text(label) for column in self.columns)]
+            for label, group in self.labelled.items()
+        ]
 
     @property
     def legend(self) -> list[str]:
@@ -170,27 +176,32 @@ def section(
       interval: over seeds.
       notes: what else must be known of the groups.
     """
-    every = {group.label: {member.seed: member.scores for member in group.members} for group in groups}
+    labelled, every = {}, {}
+    for group in groups:
+        for way, scores in ways_of_sampling({member.seed: member.scores for member in group.members}).items():
+            label = f"{group.label}, {way}" if way else group.label
+            labelled[label], every[label] = group, scores
     measured, alone = _worth_a_column(_without_repeated(every))
     columns, found = score_table(measured, interval)
-    notes = [*notes, *found, *_older(groups, columns), *alone]
-    return Section(name, details, groups, columns, notes, _curves(groups, interval), interval)
+    notes = [*notes, *found, *_older(labelled, columns), *alone]
+    return Section(name, details, groups, labelled, columns, notes, _curves(groups, interval), interval)
 
 
 def _worth_a_column(measured: Measured) -> tuple[Measured, list[str]]:
-    """Leaves out what was logged during training in one group alone, and has no better or worse: it has a curve."""
-    groups: dict[str, set[str]] = {}
+    """Leaves out what was logged during training, has no better or worse, and is the same in no two groups.
+
+    There is nothing to compare, and it has a curve.
+    """
+    meanings: dict[str, dict[str, str]] = {}
     for label, runs in measured.items():
         for score in (score for scores in runs.values() for score in scores):
             if score.metric.startswith(HELD_OUT) and score.better is None:
-                groups.setdefault(score.metric, set()).add(label)
-    out: dict[str, list[str]] = {}
-    for metric, (label, *others) in groups.items():
-        if not others and len(measured) > 1:
-            out.setdefault(label, []).append(metric.removeprefix(HELD_OUT))
-    names = {HELD_OUT + name for found in out.values() for name in found}
-    notes = [f"Only {label} has, and so not in the table: {', '.join(found)}." for label, found in out.items()]
-    return _without(measured, names), notes
+                meanings.setdefault(score.metric, {})[label] = str(measurement(score.protocol))
+    alone = [metric for metric, found in meanings.items() if len(set(found.values())) == len(found)]
+    if len(measured) == 1 or not alone:
+        return measured, []
+    names = ", ".join(metric.removeprefix(HELD_OUT) for metric in alone)
+    return _without(measured, alone), [f"Not in the table, because no two rows share them: {names}."]
 
 
 def _without_repeated(measured: Measured) -> Measured:
@@ -210,13 +221,13 @@ def _without(measured: Measured, metrics: Container[str]) -> Measured:
     }
 
 
-def _older(groups: Sequence[Group], columns: Iterable[Column]) -> Iterator[str]:
+def _older(labelled: Mapping[str, Group], columns: Iterable[Column]) -> Iterator[str]:
     """Says of which numbers the runs have gone on training since."""
     for column in columns:
-        for group in groups:
-            cell, newest = column.cells.get(group.label), min(member.step for member in group.members)
+        for label, group in labelled.items():
+            cell, newest = column.cells.get(label), min(member.step for member in group.members)
             if cell is not None and cell.step < newest:
-                yield f"{column.name}: of {group.label} measured at step {cell.step}, not {newest}."
+                yield f"{column.name}: of {label} measured at step {cell.step}, not {newest}."
 
 
 def _curves(groups: Sequence[Group], interval: Interval) -> dict[str, dict[str, Curve]]:

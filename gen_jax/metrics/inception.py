@@ -8,6 +8,7 @@ corners of pixels where this aligns their centres) and scales by 1/128 around 12
 that share these weights still differ in FID by what they do before the network (Parmar et al., arXiv 2104.11222).
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -95,9 +96,9 @@ def convert(path: Path, any_weights: bool = False) -> Path:
         # Atomic: another process sees the whole file or none.
         temporary.replace(stored)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise StorageError(f"{stored} could not be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return stored
 
 
@@ -186,12 +187,11 @@ def to_variables(state: dict[str, np.ndarray], source: str) -> Any:
     template = _template()
     wanted = leaves_by_name(template)
     for name in [*wanted, *given]:
-        has = given[name].shape if name in given else "none"
-        wants = wanted[name].shape if name in wanted else "none"
+        has = given[name].shape if name in given else "absent"
+        wants = wanted[name].shape if name in wanted else "absent"
         if has != wants:
-            raise ConfigError(
-                f"{source} has weights of another network than Inception-v3: {name} is {has}, not {wants}"
-            )
+            where = name.strip("/")
+            raise ConfigError(f"{source} has not the weights of this Inception-v3: {where} is {has}, should be {wants}")
     return jax.tree.unflatten(jax.tree.structure(template), [given[name] for name in wanted])
 
 

@@ -107,7 +107,7 @@ def with_interval(value: float, interval: tuple[float, float] | None) -> str:
     if interval is None or not all(map(math.isfinite, (value, *interval))):
         return plain(value) if math.isfinite(value) else "not finite"
     low, high = interval
-    half = (high - low) / 2
+    half = float(f"{(high - low) / 2:.1e}")
     symmetric = abs((low + high) / 2 - value) <= 0.005 * half + 1e-12 * abs(value)
     decimals = 0 if half <= 0 else 1 - math.floor(math.log10(half))
     usual = half > 1e-9 * abs(value) and decimals <= 6 and abs(value) < 1e6

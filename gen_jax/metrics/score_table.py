@@ -1,23 +1,23 @@
 """Scores of several groups side by side: only what was measured alike stands in one column."""
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
+from gen_jax.metrics.comparable import (
+    Measured,
+    Runs,
+    made_differently,
+    measured_differently,
+    measurement,
+    protocols_of,
+    sampling,
+    shared,
+)
 from gen_jax.metrics.intervals import Estimate, Interval, paired_difference, t_interval, with_interval
 from gen_jax.metrics.score import Score
-
-Measured = Mapping[str, Mapping[int, Sequence[Score]]]
-"""{group: {seed: scores}}"""
-
-# How much was drawn, and with what, makes a number more or less certain, and no other number.
-DRAW = frozenset({"seed", "evaluators", "answers", "interval"})
-# How a run's samples are made belongs to the run: numbers stand in one column, and the column says what differs.
-SAMPLING = frozenset({"weights", "sampler", "sampler_steps"})
-LONGEST = 24  # characters of what tells columns apart in their names
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Column:
       unit: of the values; "" for none.
       better: which direction is better, or None where neither is.
       cells: by group, of those that have it.
+      mark: of the note that says how what was measured was made differently; "" where it was not.
     """
 
     metric: str
@@ -72,18 +73,19 @@ class Column:
     unit: str
     better: Literal["larger", "smaller"] | None
     cells: Mapping[str, Cell]
+    mark: str = ""
 
     @property
     def head(self) -> str:
-        """The name with the unit, and an arrow for the direction that is better."""
+        """The name with its mark, the unit, and an arrow for the direction that is better."""
         unit = f" ({self.unit})" if self.unit not in ("", "share") else ""
-        return self.name + unit + {"larger": " ↑", "smaller": " ↓", None: ""}[self.better]
+        return self.name + self.mark + unit + {"larger": " ↑", "smaller": " ↓", None: ""}[self.better]
 
     @property
     def protocol(self) -> dict[str, Any]:
         """What all its numbers have in common of how they were measured."""
         scores = [score for cell in self.cells.values() for score in cell.scores.values()]
-        return _common(score.protocol for score in scores)
+        return shared(score.protocol for score in scores)
 
     @property
     def best(self) -> frozenset[str]:
@@ -114,39 +116,29 @@ def score_table(measured: Measured, interval: Interval = t_interval) -> tuple[li
     """
     columns: list[Column] = []
     notes: list[str] = []
+    marks: dict[str, str] = {}
     for metric, title in _titles(measured).items():
-        protocols = _columns(metric, measured)
-        suffixes, incomparable = _suffixes(title, protocols)
-        notes += incomparable
+        protocols = protocols_of(metric, measured)
+        suffixes, differences = measured_differently(protocols)
+        notes += [f"{title}: {differences}"] if differences else []
         for protocol, suffix in zip(protocols, suffixes, strict=True):
             cells = {}
-            name = title + suffix
             for group, runs in measured.items():
                 cell, note = _cell(metric, protocol, group, runs, interval)
-                notes += [f"{name}: {note}"] if note else []
+                notes += [f"{title}{suffix}: {note}"] if note else []
                 if cell is not None:
                     cells[group] = cell
             if cells:
                 shown = next(iter(next(iter(cells.values())).scores.values()))
-                columns.append(Column(metric, name, shown.unit, shown.better, cells))
-                notes += [f"{name}: {note}" for note in _sampling_notes(cells)]
-    return columns, notes
+                made = made_differently({group: cell.sampling for group, cell in cells.items()})
+                mark = marks.setdefault(made, _mark(len(marks))) if made else ""
+                columns.append(Column(metric, title + suffix, shown.unit, shown.better, cells, mark))
+    return columns, [*(f"{mark} {made}" for made, mark in marks.items()), *notes]
 
 
-def flat(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields with their names joined by dots: {"features": {"digest": …}} -> {"features.digest": …}."""
-    found: dict[str, Any] = {}
-    for name, value in protocol.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return found
-
-
-def _key(protocol: Mapping[str, Any]) -> str:
-    return json.dumps({k: v for k, v in protocol.items() if k not in DRAW}, sort_keys=True)
-
-
-def _part(key: str, *, sampling: bool) -> dict[str, Any]:
-    return {k: v for k, v in json.loads(key).items() if (k in SAMPLING) is sampling}
+def _mark(number: int) -> str:
+    """†, ‡, §, ¶, and then twice each."""
+    return "†‡§¶"[number % 4] * (number // 4 + 1)
 
 
 def _titles(measured: Measured) -> dict[str, str]:
@@ -157,83 +149,21 @@ def _titles(measured: Measured) -> dict[str, str]:
     return {k: min(found) if len(found) == 1 else min(found).partition(" (")[0] for k, found in names.items()}
 
 
-def _columns(metric: str, measured: Measured) -> list[frozenset[str]]:
-    """Which protocols share a column: those that differ in sampling alone, where each group has but one of them."""
-    by_group = [
-        dict.fromkeys(_key(score.protocol) for scores in runs.values() for score in scores if score.metric == metric)
-        for runs in measured.values()
-    ]
-    alike: dict[str, list[str]] = {}
-    for key in dict.fromkeys(key for keys in by_group for key in keys):
-        alike.setdefault(json.dumps(_part(key, sampling=False)), []).append(key)
-    columns: list[frozenset[str]] = []
-    for keys in alike.values():
-        one_each = all(len(found.keys() & keys) <= 1 for found in by_group)
-        columns += [frozenset(keys)] if one_each else [frozenset({key}) for key in keys]
-    return columns
-
-
-def _suffixes(name: str, columns: Sequence[frozenset[str]]) -> tuple[list[str], list[str]]:
-    """What tells columns of one metric apart in their names, and the notes that say in what they differ."""
-    if len(columns) == 1:
-        return [""], []
-    protocols = [_common(map(json.loads, sorted(keys))) for keys in columns]
-    differing = _differing(protocols)
-    values = [", ".join(_short(field, p[field]) for field in differing if field in p) for p in protocols]
-    if all(0 < len(value) <= LONGEST for value in values) and len(set(values)) == len(values):
-        suffixes = [f" ({value})" for value in values]
-    else:
-        suffixes = [f" [{number}]" for number in range(1, len(columns) + 1)]
-    details = "; ".join(f"{field} is {_listed(protocols, suffixes, field, 'in')}" for field in differing)
-    return suffixes, [f"{name}: columns{' and'.join(suffixes)} are not comparable: {details}."]
-
-
-def _short(field: str, value: Any) -> str:
-    """A name as it is, "1000 sampler steps" of a number."""
-    return value if isinstance(value, str) else f"{value} {field.rpartition('.')[2].replace('_', ' ')}"
-
-
-def _common(protocols: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fields that have the same value in all protocols, flat."""
-    first, *others = map(flat, protocols)
-    return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
-
-
-def _differing(protocols: Sequence[Mapping[str, Any]]) -> list[str]:
-    fields = dict.fromkeys(field for protocol in protocols for field in protocol)
-    missing = object()
-    return [f for f in fields if any(p.get(f, missing) != protocols[0].get(f, missing) for p in protocols)]
-
-
-def _listed(protocols: Sequence[Mapping[str, Any]], where: Sequence[str], field: str, word: str) -> str:
-    """Each value with where it is: "test in [1] and [2], train in [3]"."""
-    places: dict[str, list[str]] = {}
-    for protocol, place in zip(protocols, where, strict=True):
-        places.setdefault(str(protocol.get(field, "not stated")), []).append(place.strip())
-    return ", ".join(f"{value} {word} {' and '.join(found)}" for value, found in places.items())
-
-
-def _sampling_notes(cells: Mapping[str, Cell]) -> Iterator[str]:
-    protocols = [flat(cell.sampling) for cell in cells.values()]
-    for field in _differing(protocols):
-        yield f"{field} differs: {_listed(protocols, list(cells), field, 'of')}."
-
-
 def _cell(
-    metric: str, protocol: frozenset[str], group: str, runs: Mapping[int, Sequence[Score]], interval: Interval
+    metric: str, protocol: Mapping[str, Any], group: str, runs: Runs, interval: Interval
 ) -> tuple[Cell | None, str]:
     """What a group has under a protocol, at the newest step that all its runs have it at, and what to say of it."""
     by_step = {
-        seed: {s.step: s for s in scores if s.metric == metric and _key(s.protocol) in protocol}
+        seed: {s.step: s for s in scores if s.metric == metric and measurement(s.protocol) == protocol}
         for seed, scores in runs.items()
     }
     by_step = {seed: found for seed, found in by_step.items() if found}
     if not by_step:
         return None, ""
-    shared = set.intersection(*(set(found) for found in by_step.values()))
-    if not shared:
+    common = set.intersection(*(set(found) for found in by_step.values()))
+    if not common:
         return None, f"the runs of {group} have it at different steps, and so not here."
-    step, newest = max(shared), max(max(found) for found in by_step.values())
+    step, newest = max(common), max(max(found) for found in by_step.values())
     note = f"of {group} at step {step}, the newest that all its runs have, not {newest}." if step < newest else ""
     scores = {seed: found[step] for seed, found in by_step.items() if math.isfinite(found[step].value)}
     lost = [seed for seed in by_step if seed not in scores]
@@ -245,4 +175,4 @@ def _cell(
     estimate = interval([score.value for score in scores.values()]) if len(scores) > 1 else None
     value = one.value if estimate is None else estimate.value
     ends = one.interval if estimate is None else (estimate.low, estimate.high)
-    return Cell(scores, len(runs), value, ends, _part(_key(one.protocol), sampling=True), bool(lost)), note
+    return Cell(scores, len(runs), value, ends, sampling(one.protocol), bool(lost)), note

@@ -87,7 +87,8 @@ def figure(chart: Chart) -> dict[str, Any]:
     if chart.square:
         # Which end of a path is its last.
         for trace in traces:
-            trace["marker"] = {"size": [5] * (len(trace["x"]) - 1) + [11]}
+            sizes = [5] * (len(trace["x"]) - 1) + [11]
+            trace["marker"] = {"size": sizes, "opacity": 1, "line": {"width": 0}}
     x_axis: dict[str, Any] = {"title": {"text": chart.x_title}, "hoverformat": ",~f"}
     y_axis: dict[str, Any] = {"title": {"text": chart.y_title}, "hoverformat": ".5~g"}
     if chart.square:

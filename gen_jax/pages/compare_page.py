@@ -47,6 +47,7 @@ def compare_page(sections: Sequence[Section], metrics: Sequence[str] = ()) -> st
         sections=list(zip(sections, choices, strict=True)),
         summary=f"{_counted(runs, 'run')} of {_counted(configurations, 'configuration')}, "
         f"on {', '.join(part.name for part in sections)}.",
+        colours=[[part.groups.index(group) % COLOURS + 1 for group in part.labelled.values()] for part in sections],
         provenance=provenance,
         plotly=plotly_script(),
     )

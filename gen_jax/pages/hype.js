@@ -1,6 +1,7 @@
 "use strict";
 
-// The page of HYPE: start, trials, end. Scores and the staircase are in hype_score.js.
+// The page of HYPE: start, trials, end. Scores and the staircase are in hype_score.js, how they are shown in
+// hype_result.js.
 (() => {
   const data = JSON.parse(document.getElementById("hype-data").textContent);
   const { staircase } = data.study;
@@ -179,66 +180,15 @@
     finish(session);
   };
 
-  const percent = (share) => `${(100 * share).toFixed(1)}%`;
-  const form = { share: percent, ms: (value) => `${Math.round(value)} ms` };
-  const names = {
-    hype_infinity: "HYPE-infinity: your error rate, of which 50% is guessing",
-    hype_infinity_fakes: "Generated",
-    hype_infinity_reals: "Real",
-    hype_time: "HYPE-time: the exposure you need to tell them apart",
-  };
-  const range = (row) => row.interval.map(form[row.unit]).join(" to ");
-
-  const finish = (session) => {
-    const [total, ...parts] = modes[session.mode].score(session.answers);
-    session.result = [total, ...parts].map(({ metric, value, interval, unit }) => ({ metric, value, interval, unit }));
-    $("summary").textContent = `${session.answers.length} answers${session.evaluator ? ` by ${session.evaluator}` : ""}. Save them before you leave: they are only in this browser.`;
-    $("score-name").textContent = names[total.metric];
-    $("score").textContent = form[total.unit](total.value);
-    $("score-interval").textContent = `95% interval: ${range(total)}`;
-    $("part-rows").replaceChildren(...parts.map((part) => {
-      const row = document.createElement("tr");
-      row.append(document.createElement("th"));
-      row.firstChild.scope = "row";
-      row.firstChild.textContent = names[part.metric];
-      for (const text of [`${part.wrong} of ${part.asked}`, percent(part.value), range(part)]) {
-        const cell = row.insertCell();
-        cell.className = "numeric";
-        cell.textContent = text;
-      }
-      return row;
-    }));
-    $("parts").hidden = !parts.length;
-    $("staircases").hidden = !modes[session.mode].limited;
-    if (modes[session.mode].limited) plot(hype.exposures(session.answers), total.value);
-    show("end");
-    $("save").onclick = () => { save(session); saved = true; };
-  };
   let saved = false;
-
-  // Staircases as lines across the whole picture, the score as a dashed line.
-  const plot = (blocks, score) => {
-    const [width, height] = [Math.max(...blocks.map((block) => block.length)) - 1, staircase.high - staircase.low];
-    const line = (points, style) => {
-      const element = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-      element.setAttribute("points", points.map(([x, exposure]) => `${x},${staircase.high - exposure}`).join(" "));
-      element.setAttribute("style", style);
-      return element;
-    };
-    $("steps").setAttribute("viewBox", `0 ${-0.03 * height} ${Math.max(width, 1)} ${1.06 * height}`);
-    $("steps").replaceChildren(
-      ...blocks.map((block, i) => line(block.map((exposure, x) => [x, exposure]), `stroke: var(--series-${i % 8 + 1})`)),
-      line([[0, score], [Math.max(width, 1), score]], "stroke: var(--text); stroke-dasharray: 6 4"),
-    );
-  };
-
-  const save = (session) => {
-    const link = document.createElement("a");
-    const who = session.evaluator.replace(/[^\p{L}\p{N}]+/gu, "-") || session.session;
-    link.href = URL.createObjectURL(new Blob([JSON.stringify(session, null, 1)], { type: "application/json" }));
-    link.download = `hype-${data.study.run}-${data.study.step}-${session.mode}-${who}.json`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  const finish = (session) => {
+    const { limited, score } = modes[session.mode];
+    const rows = score(session.answers);
+    session.result = rows.map(({ metric, value, interval, unit }) => ({ metric, value, interval, unit }));
+    saved = false;
+    hypeResult.fill(session, rows, limited);
+    show("end");
+    $("save").onclick = () => { hypeResult.save(session); saved = true; };
   };
 
   // The start.

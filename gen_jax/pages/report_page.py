@@ -105,6 +105,7 @@ class Report:
       neighbours: the nearest training images, where they were looked for.
       missing: sentences: what is not shown, and why.
       scores: as they were stored.
+      grids_are_drawings: whether they are scatter plots on white rather than images.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Report:
     neighbours: Neighbours | None = None
     missing: Sequence[str] = ()
     scores: Sequence[Score] = ()
+    grids_are_drawings: bool = False
 
 
 def linked(text: str) -> Markup:

@@ -86,6 +86,11 @@ def test_the_fingerprint_does_not_depend_on_the_directory(copied, tfds_dir, tmp_
     assert streamed(data_dir).fingerprint != streamed(data_dir, image_size=32).fingerprint
 
 
+def test_the_size_that_images_have_may_be_said_or_not(tfds_dir):
+    assert streamed(tfds_dir).shape == (28, 28, 1)
+    assert streamed(tfds_dir).fingerprint == streamed(tfds_dir, image_size=28).fingerprint
+
+
 def test_image_size_resizes(tfds_dir):
     x = streamed(tfds_dir, image_size=14).test.load(np.array([0]))["x"][0, ..., 0]
     original = Image.fromarray(streamed(tfds_dir).test.load(np.array([0]))["x"][0, ..., 0])

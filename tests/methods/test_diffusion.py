@@ -5,11 +5,12 @@ import numpy as np
 import optax
 import pytest
 
-from gen_jax.data import Identity
-from gen_jax.losses import NoiseSchedule, linear_betas
+from gen_jax.data import Identity, Signed
+from gen_jax.losses import NoiseSchedule, diffusion_elbo, linear_betas, q_sample
 from gen_jax.methods import diffusion
-from gen_jax.samplers import ancestral
+from gen_jax.samplers import ancestral, respaced
 from gen_jax.training import keys
+from gen_jax.training.game import Sampling
 
 KEY = jax.random.key(0)
 MEAN, STD = -0.5, 0.6
@@ -144,3 +145,90 @@ def test_one_player_moves_and_its_average_samples():
     assert game.players["network"].nets == ("network",)
     assert game.draws == 1
     np.testing.assert_allclose(game.averages["network"](jnp.int32(1000)), 0.5)
+
+
+class Pixelwise(nn.Module):
+    """E[noise | x_t] of images whose pixels are N(MEAN, STD^2)."""
+
+    @nn.compact
+    def __call__(self, x, t):
+        scale = self.param("scale", nn.initializers.ones, ())
+        signal, noise = (
+            a[t][:, None, None, None] for a in (SCHEDULE.sqrt_alphas_bar, SCHEDULE.sqrt_one_minus_alphas_bar)
+        )
+        return scale * noise * (x - signal * MEAN) / (signal**2 * STD**2 + noise**2)
+
+
+def image_game(sampling=None):
+    return diffusion(
+        Pixelwise(),
+        SCHEDULE,
+        ancestral,
+        shape=(4, 4, 1),
+        optimizer=optax.sgd(0.1),
+        transform=Signed(),
+        sampling=sampling,
+    )
+
+
+IMAGE_NETS = {"network": {"scale": jnp.float32(1.0)}}, {"network": {}}
+IMAGES = {"x": jnp.round(jax.random.uniform(jax.random.key(2), (9, 4, 4, 1)) * 255) / 127.5 - 1}
+
+
+def predict(x, t):
+    return Pixelwise().apply({"params": IMAGE_NETS[0]["network"]}, x, t)
+
+
+def test_images_have_a_bound_beside_the_loss_and_the_loss_is_the_same_as_ever():
+    game = image_game()
+    found = jax.jit(game.evaluate)(*IMAGE_NETS, IMAGES, KEY)
+    bound = jax.jit(lambda x, key: diffusion_elbo(predict, SCHEDULE, x, key))(IMAGES["x"], keys.derive(KEY, "elbo"))
+    loss, _ = jax.jit(game.players["network"].loss)(*IMAGE_NETS, IMAGES, KEY, None)
+    assert set(found) == {"loss", "elbo"}
+    np.testing.assert_allclose(found["elbo"], bound, rtol=1e-5)
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-6)
+    assert game.density.observed == "256 levels"
+    assert game.density.log_weights is None
+
+
+def test_points_have_no_levels_to_bound_and_nothing_to_see():
+    game = game_of(OptimalNoise())
+    assert set(jax.eval_shape(game.evaluate, *started(game), data(4), KEY)) == {"loss"}
+    assert game.density is None
+    assert game.views == {}
+
+
+def test_all_steps_are_taken_unless_fewer_are_asked_for():
+    assert image_game().sampling == ("ancestral", 8)
+    few = Sampling("ancestral", 3)
+    assert image_game(few).sampling is few
+    x_T = jax.random.normal(keys.derive(KEY, "x_T"), (5, 4, 4, 1))
+    expected = respaced(ancestral, 3)(predict, SCHEDULE, x_T, keys.derive(KEY, "sampler"))
+    np.testing.assert_allclose(image_game(few).sample(*IMAGE_NETS, KEY, 5), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_denoising_leads_from_noise_to_the_samples_of_the_same_key():
+    game = image_game(Sampling("ancestral", 3))
+    rows = np.asarray(jax.jit(game.views["denoising"])(*IMAGE_NETS, IMAGES, KEY))
+    assert rows.shape == (8, 4, 4, 4, 1)
+    x_T = jax.random.normal(keys.derive(KEY, "x_T"), (8, 4, 4, 1))
+    np.testing.assert_allclose(rows[:, 0], np.clip(x_T, -1, 1), rtol=1e-5)
+    samples = np.asarray(game.sample(*IMAGE_NETS, KEY, 8))
+    np.testing.assert_allclose(rows[:, -1], np.clip(samples, -1, 1), rtol=1e-4, atol=1e-5)
+    # Each column is one step further, so the noise in it never grows by much and in the end is gone.
+    distance = np.abs(rows - rows[:, -1:]).mean(axis=(0, 2, 3, 4))
+    assert distance[0] > 3 * distance[-2] > 0
+
+
+def test_interpolations_mix_the_images_under_one_noise():
+    alphas_bar = np.cumprod(1 - BETAS)
+    start = int((alphas_bar >= 0.08).sum())
+    assert 1 < start < 8
+    rows = np.asarray(jax.jit(image_game().views["interpolations"])(*IMAGE_NETS, IMAGES, KEY))
+    assert rows.shape == (8, 10, 4, 4, 1)
+    x = IMAGES["x"][:8]
+    noise = jax.random.normal(keys.derive(KEY, "noise"), x.shape)
+    for column, mixed in ((0, x), (3, (6 * x + 3 * jnp.roll(x, -1, axis=0)) / 9), (9, jnp.roll(x, -1, axis=0))):
+        x_t = q_sample(SCHEDULE, mixed, jnp.full(8, start - 1), noise)
+        expected = ancestral(predict, SCHEDULE, x_t, keys.derive(KEY, "sampler"), start=start)
+        np.testing.assert_allclose(rows[:, column], expected, rtol=1e-4, atol=1e-5)

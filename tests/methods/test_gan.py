@@ -8,7 +8,9 @@ from scipy import integrate, stats
 
 from gen_jax.losses import clip_weights, gradient_penalty, minimax, non_saturating, wasserstein
 from gen_jax.methods import gan, normal_prior, uniform_prior
+from gen_jax.methods.views import spherical_path
 from gen_jax.training import init_state, keys
+from gen_jax.training.game import ONE_PASS
 from gen_jax.training.step import train_step
 
 KEY = jax.random.key(0)
@@ -248,3 +250,20 @@ def test_priors_are_standard_normal_and_uniform():
 def test_prior_is_the_one_that_was_asked_for():
     game = game_of(Shift(), Linear(1.0), wasserstein, prior=lambda key, n, latent: jnp.full((n, latent), 5.0))
     np.testing.assert_array_equal(game.sample(*started(game), KEY, 3), np.full((3, 1), 5.0))
+
+
+def test_interpolations_lead_from_one_draw_of_the_prior_to_another_along_an_arc():
+    game = game_of(Shift(0.5), Linear(1.0), wasserstein, latent=6)
+    nets = started(game, 6)
+    rows = np.asarray(game.views["interpolations"](*nets, real_data(9, 6), KEY)) - 0.5
+    assert rows.shape == (8, 10, 6)
+    start, end = (jax.random.normal(keys.derive(KEY, name), (8, 6)) for name in ("start", "end"))
+    np.testing.assert_allclose(rows, spherical_path(start, end), rtol=1e-4, atol=1e-4)
+    elsewhere = {"x": real_data(9, 6)["x"] + 1}
+    np.testing.assert_array_equal(rows + 0.5, game.views["interpolations"](*nets, elsewhere, KEY))
+
+
+def test_a_sample_costs_one_pass_and_nothing_is_said_of_probabilities():
+    game = game_of(Shift(), Linear(1.0), wasserstein)
+    assert game.sampling == ONE_PASS
+    assert game.density is None

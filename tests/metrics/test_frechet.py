@@ -52,17 +52,21 @@ def test_identical_sets_are_at_no_distance_in_any_order(examples):
     assert 0 <= frechet_distance(Moments.of(x), Moments.of(x[::-1])) < 1e-9 * scale
 
 
-def test_covariances_without_full_rank_have_the_distance_of_what_they_span():
-    # Of 2 examples each: a = u u^T, b = v v^T, so the trace of the root of a b is |u . v|.
-    generator = np.random.default_rng(4)
-    u, v = generator.standard_normal((2, 100))
-    expected = u @ u + v @ v - 2 * abs(u @ v)
-    a, b = gaussian(np.zeros(100), np.outer(u, u)), gaussian(np.zeros(100), np.outer(v, v))
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
-    dead = Moments.of(np.pad(features(60, 5, 5), ((0, 0), (0, 95))))
-    alive = Moments.of(np.pad(features(60, 5, 6), ((0, 0), (0, 95))))
-    inside = (Moments.of(features(60, 5, seed)) for seed in (5, 6))
-    assert frechet_distance(dead, alive) == pytest.approx(frechet_distance(*inside), rel=1e-9)
+def test_fewer_examples_than_features_have_the_distance_that_the_examples_say():
+    # S = X^T X / (n - 1) of centred X, so the trace of the root of S_a S_b is a sum of singular values of X_a X_b^T.
+    first, second = features(30, 200, 4), features(25, 200, 5)
+    centred = [x - x.mean(axis=0) for x in (first, second)]
+    trace_of_root = linalg.svdvals(centred[0] @ centred[1].T).sum() / np.sqrt(29 * 24)
+    traces = sum((x**2).sum() / (len(x) - 1) for x in centred)
+    expected = ((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum() + traces - 2 * trace_of_root
+    assert frechet_distance(Moments.of(first), Moments.of(second)) == pytest.approx(expected, rel=2e-9)
+
+
+def test_features_that_are_always_zero_change_nothing():
+    first, second = features(60, 5, 5), features(60, 5, 6)
+    padded = [Moments.of(np.pad(x, ((0, 0), (0, 95)))) for x in (first, second)]
+    expected = frechet_distance(Moments.of(first), Moments.of(second))
+    assert frechet_distance(*padded) == pytest.approx(expected, rel=1e-9)
 
 
 def test_constant_features_differ_by_their_means():

@@ -11,7 +11,7 @@ from gen_jax.metrics.hype_answers import Session, read_session, session_scores
 STUDY = {
     "run": "vae-digits",
     "step": 7,
-    "digest": "ab12",
+    "state": "ab12",
     "images": 100,
     "seed": 3,
     "staircase": dataclasses.asdict(Staircase()),

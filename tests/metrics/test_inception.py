@@ -1,7 +1,6 @@
 """Inception-v3 as a feature network: images, the conversion of a weight file, and numbers of the PyTorch reference."""
 
 import hashlib
-import itertools
 import zlib
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from tests.metrics.test_torch_weights import legacy_file, program, storage, tens
 # What PyTorch calls the leaves of Flax' layers.
 IN_TORCH = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
-# Of `numbers` and two of `varied_images` by pytorch-fid 0.3.0 in float64: every 256th feature, some probabilities.
-REFERENCE_FEATURES = [[0.0] * 8, [0.0] * 8]
-MOST_PROBABLE = [0]
-REFERENCE_PROBABILITIES = [[0.0], [0.0]]
+# Of `numbers` and one of `varied_images` by pytorch-fid 0.3.0 in float64: every 256th feature, and log p(class).
+REFERENCE_FEATURES = [[1.661965, 0.693916, 0.02151, 0.857327, 0.0, 0.004545, 8.078116, 12.817409]]
+CLASSES = [664, 684, 799, 85, 119, 820]
+REFERENCE_LOG_PROBABILITIES = [[-0.05834, -3.485373, -4.109529, -5.698848, -6.481292, -6.655104]]
 
 
 def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -95,19 +94,14 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     return str(error.value)
 
 
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Bilinear by its formula: each new pixel's centre lies between those of four old ones, or at the border."""
-    height, width, channels = image.shape
-
-    def neighbours(i: int, n: int) -> tuple[tuple[int, float], tuple[int, float]]:
-        at = min(max((i + 0.5) * n / size - 0.5, 0), n - 1)
+def shares(n: int, size: int) -> np.ndarray:
+    """(size, n): of what old pixels a new one is made. Its centre lies between two of theirs, or at the border."""
+    found = np.zeros((size, n))
+    for new in range(size):
+        at = min(max((new + 0.5) * n / size - 0.5, 0), n - 1)
         low = int(at)
-        return (low, 1 - (at - low)), (min(low + 1, n - 1), at - low)
-
-    found = np.zeros((size, size, channels))
-    for y, x in itertools.product(range(size), range(size)):
-        for (row, a), (column, b) in itertools.product(neighbours(y, height), neighbours(x, width)):
-            found[y, x] += a * b * image[row, column]
+        found[new, low] += 1 - (at - low)
+        found[new, min(low + 1, n - 1)] += at - low
     return found
 
 
@@ -117,8 +111,10 @@ def test_images_are_resized_by_the_formula_and_scaled(shape):
     found = inception.prepare(jnp.asarray(images))
     assert found.shape == (1, 299, 299, 3)
     assert found.dtype == jnp.float32
-    expected = resized(images[0].astype(np.float64), 299) / 127.5 - 1
-    np.testing.assert_allclose(found[0], np.broadcast_to(expected, (299, 299, 3)), atol=2e-6)
+    rows, columns = shares(shape[0], 299), shares(shape[1], 299)
+    expected = np.einsum("yh,xw,nhwc->nyxc", rows, columns, images, optimize=True) / 127.5 - 1
+    # Positions of pixels are rounded to float32: the larger, the further off.
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=5e-7 * max(shape))
 
 
 def test_images_of_the_right_size_are_only_scaled():
@@ -136,19 +132,19 @@ def test_images_of_other_channels_are_refused(channels):
 
 def test_sha256_is_that_of_the_published_name():
     assert len(bytes.fromhex(inception.SHA256)) == 32
-    assert inception.FILE == f"pt_inception-2015-12-05-{inception.SHA256[:8]}.pth"
+    assert f"pt_inception-2015-12-05-{inception.SHA256[:8]}.pth" == inception.FILE
 
 
 def test_converted_weights_see_what_the_reference_sees(weights, published):
     inception.convert(weights)
     network = inception.inception_network()
     assert (network.name, network.digest, network.dimension) == ("inception", published, 2048)
-    images = varied_images(2, (28, 28, 1))
+    images = varied_images(1, (28, 28, 1))
     features, probabilities = jax.jit(network.apply)(network.variables, images)
-    assert features.shape == (2, 2048)
-    # By pytorch-fid 0.3.0 with the same numbers, in float64: tests/metrics/test_inception_parity.py.
+    assert features.shape == (1, 2048)
     np.testing.assert_allclose(features[:, ::256], REFERENCE_FEATURES, atol=1e-4)
-    np.testing.assert_allclose(probabilities[:, MOST_PROBABLE], REFERENCE_PROBABILITIES, atol=1e-4)
+    # Without the bias of the last layer, which would move each by up to a half.
+    np.testing.assert_allclose(np.log(probabilities[:, CLASSES]), REFERENCE_LOG_PROBABILITIES, atol=2e-4)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
 
 
@@ -211,18 +207,18 @@ def test_file_that_is_no_weight_file_is_one_line(tmp_path, empty_cache, any_weig
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"fc.bias": None}, "params/fc/bias is none, should be (1008,)"),
+        ({"fc.bias": None}, "params/fc/bias is absent, should be (1008,)"),
         ({"fc.weight": np.zeros((1000, 2048))}, "params/fc/kernel is (2048, 1000), should be (2048, 1008)"),
-        ({"AuxLogits.fc.weight": np.zeros((1, 2))}, "params/AuxLogits/fc/kernel is (2, 1), should be none"),
-        ({"Mixed_5b.conv.bias": np.zeros(3)}, "/Mixed_5b/conv/bias is (3,), should be none"),
-        ({"scalar": np.zeros(())}, "/scalar is (), should be none"),
+        ({"AuxLogits.fc.weight": np.zeros((1, 2))}, "params/AuxLogits/fc/kernel is (2, 1), should be absent"),
+        ({"Mixed_5b.conv.bias": np.zeros(3)}, "Mixed_5b/conv/bias is (3,), should be absent"),
+        ({"scalar": np.zeros(())}, "scalar is (), should be absent"),
     ],
 )
 def test_weights_of_another_architecture_are_one_line(state, change, said):
     changed = {name: array for name, array in {**state, **change}.items() if array is not None}
     with pytest.raises(ConfigError) as error:
         inception.to_variables(changed, "weights.pth")
-    assert one_line(error).startswith("weights.pth has other weights than Inception-v3")
+    assert one_line(error).startswith("weights.pth has not the weights of this Inception-v3")
     assert said in one_line(error)
 
 

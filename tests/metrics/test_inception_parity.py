@@ -89,3 +89,23 @@ def test_features_and_logits_agree(extract, converted, shape):
         # Relative to their size, and to how much they differ from image to image, which is what distances see.
         assert rms(theirs.std(axis=0)) > 0.02 * rms(theirs)
         assert np.abs(ours - theirs).max() < 1e-4 * min(rms(theirs), rms(theirs.std(axis=0)))
+
+
+def test_frechet_distance_agrees(extract, converted):
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    from gen_jax.metrics.frechet import frechet_distance
+    from gen_jax.metrics.moments import Moments
+
+    apply = jax.jit(converted.apply)
+    theirs, ours = [], []
+    for seed, darker in ((1, 1.0), (2, 0.8)):
+        images = (varied_images(80, (32, 32, 3), seed) * darker).astype(np.uint8)
+        # Of every 32nd feature, 64 in all: with fewer images than features, a matrix has no square root to speak of.
+        theirs.append(extract(images)[0][:, ::32].astype(np.float64))
+        parts = [apply(converted.variables, part)[0] for part in np.split(images, 5)]
+        ours.append(Moments.of(np.concatenate(parts)[:, ::32]))
+    moments = [(features.mean(axis=0), np.cov(features, rowvar=False)) for features in theirs]
+    expected = calculate_frechet_distance(*moments[0], *moments[1])
+    assert expected > 1
+    assert frechet_distance(*ours) == pytest.approx(expected, rel=1e-3, abs=1e-3)

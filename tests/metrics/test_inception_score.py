@@ -29,10 +29,11 @@ def test_one_and_the_same_class_scores_one():
 
 
 def test_splits_follow_each_other_and_are_as_equal_as_can_be():
-    # 3 classes within the first split, 1 in the second.
-    found = inception_score(one_hot(np.array([0, 1, 2, 1, 1, 1, 1]), 3), splits=2)
-    assert found.mean == pytest.approx((3 + 1) / 2, rel=1e-12)
-    assert found.deviation == pytest.approx(1, rel=1e-12)
+    # The first split has one sample of each class, the second three of one and one of another.
+    found = inception_score(one_hot(np.array([0, 1, 2, 1, 1, 1, 2]), 3), splits=2)
+    second = 4 / 3**0.75
+    assert found.mean == pytest.approx((3 + second) / 2, rel=1e-12)
+    assert found.deviation == pytest.approx((3 - second) / 2, rel=1e-12)
 
 
 def test_agrees_with_divergences_of_scipy():

@@ -17,13 +17,11 @@ from gen_jax.pages.page import render, write_page
 STUDY = {
     "run": "vae-digits",
     "step": 1000,
-    "digest": "ab12",
+    "state": "ab12",
     "weights": "average",
     "sampler": "one pass",
     "sampler_steps": 1,
-    "data": "digits",
-    "fingerprint": "cd34",
-    "split": "held out",
+    "reference": {"data": "digits", "split": "test"},
     "seed": 0,
     "staircase": dataclasses.asdict(Staircase()),
 }
@@ -276,16 +274,19 @@ def test_browsers_own_clock_shows_an_image_for_its_time_and_then_masks(hype_page
 def test_functions_of_the_page_are_those_of_the_shell_to_the_bit(hype_page):
     page = hype_page(2)
     rng = np.random.default_rng(4)
-    blocks = [Staircase().exposures((rng.random(count) < 0.75).tolist()) for count in (150, 20, 3)]
+    blocks = [Staircase().exposures((rng.random(count) < 0.75).tolist()) for count in (150, 20, 3, *range(30, 90))]
+    # The fewer resamples, the further its ends are from their neighbours.
     found = page.evaluate(
-        """(blocks) => [hype.hypeTime(blocks), hype.hypeTimeInterval(blocks), blocks.map(hype.modalExposure),
+        """(blocks) => [hype.hypeTime(blocks), hype.hypeTimeInterval(blocks, 200),
+            blocks.map((block) => hype.hypeTimeInterval([block], 40)), blocks.map(hype.modalExposure),
             [[0, 7], [7, 7], [31, 100]].map(([errors, answers]) => hype.wilson(errors, answers)),
             [1, 2, 3, 100000].map((k) => hype.uniform(2, k))]""",
         blocks,
     )
     assert found == [
         hype_time(blocks),
-        list(hype_time_interval(blocks)),
+        list(hype_time_interval(blocks, 200)),
+        [list(hype_time_interval([block], 40)) for block in blocks],
         [modal_exposure(block) for block in blocks],
         [list(wilson(errors, answers)) for errors, answers in ((0, 7), (7, 7), (31, 100))],
         uniform(2, 100_000)[[0, 1, 2, -1]].tolist(),

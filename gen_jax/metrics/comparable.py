@@ -1,0 +1,120 @@
+"""Which numbers may be compared, by what they depend on, and in words why others may not."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gen_jax.metrics.score import Score
+
+Protocol = Mapping[str, Any]
+Runs = Mapping[int, Sequence[Score]]
+"""{seed: scores}"""
+Measured = Mapping[str, Runs]
+"""{group: {seed: scores}}"""
+
+# How much was drawn, and with what, makes a number more or less certain, and no other number.
+DRAW = frozenset({"seed", "evaluators", "answers", "interval"})
+# How samples are made belongs to what is measured: such numbers are compared, and it is said how they differ.
+SAMPLING = ("weights", "sampler", "sampler_steps")
+LONGEST = 24  # characters of what tells columns apart in their names
+
+
+def measurement(protocol: Protocol) -> dict[str, Any]:
+    """The fields that have to be equal for numbers to be comparable."""
+    return {name: value for name, value in protocol.items() if name not in DRAW and name not in SAMPLING}
+
+
+def sampling(protocol: Protocol) -> dict[str, Any]:
+    """The fields that say how samples are made."""
+    return {name: protocol[name] for name in SAMPLING if name in protocol}
+
+
+def protocols_of(metric: str, measured: Measured) -> list[dict[str, Any]]:
+    """The different ways in which a metric was measured."""
+    found: list[dict[str, Any]] = []
+    for score in (score for runs in measured.values() for scores in runs.values() for score in scores):
+        if score.metric == metric and measurement(score.protocol) not in found:
+            found.append(measurement(score.protocol))
+    return found
+
+
+def ways_of_sampling(runs: Runs) -> dict[str, Runs]:
+    """Scores of runs that were measured alike with samples made in several ways, by way: {"50 sampler steps": …}.
+
+    What says nothing of the way is with the first; where there is but one, its name is "".
+    """
+    seen: dict[str, list[dict[str, Any]]] = {}
+    for score in (score for scores in runs.values() for score in scores):
+        key = json.dumps([score.metric, score.step, measurement(score.protocol)], sort_keys=True)
+        seen.setdefault(key, []).append(sampling(score.protocol))
+    several = {name for ways in seen.values() for name in _differing(ways)}
+    first = {name: way[name] for ways in reversed(seen.values()) for way in reversed(ways) for name in way}
+    found: dict[str, dict[int, list[Score]]] = {}
+    for seed, scores in runs.items():
+        for score in scores:
+            way = {**first, **score.protocol}
+            name = ", ".join(_short(field, way[field]) for field in SAMPLING if field in several)
+            found.setdefault(name, {}).setdefault(seed, []).append(score)
+    return {name: {seed: by_seed.get(seed, []) for seed in runs} for name, by_seed in found.items()} or {"": runs}
+
+
+def measured_differently(protocols: Sequence[Protocol]) -> tuple[list[str], str]:
+    """What tells the columns of one metric apart, and a sentence that says in what they differ; "" for one column."""
+    if len(protocols) == 1:
+        return [""], ""
+    flats = [flat(protocol) for protocol in protocols]
+    differing = _differing(flats)
+    values = [", ".join(_short(field, p[field]) for field in differing if field in p) for p in flats]
+    if all(0 < len(value) <= LONGEST for value in values) and len(set(values)) == len(values):
+        names = [f"({value})" for value in values]
+    else:
+        names = [f"[{number}]" for number in range(1, len(protocols) + 1)]
+    details = "; ".join(
+        f"{field} is {_listed(dict(zip(names, flats, strict=True)), field, 'in')}" for field in differing
+    )
+    return [f" {name}" for name in names], f"columns {_enumerated(names)} are not comparable: {details}."
+
+
+def made_differently(ways: Mapping[str, Protocol]) -> str:
+    """A sentence on how the samples of each group were made, where that differs, else ""."""
+    differing = _differing(list(ways.values()))
+    listed = [f"{name.replace('_', ' ')} {_listed(ways, name, 'of')}" for name in differing]
+    return f"Made differently: {'; '.join(listed)}." if differing else ""
+
+
+def flat(protocol: Protocol, prefix: str = "") -> dict[str, Any]:
+    """Nested fields with their names joined by dots: {"features": {"digest": …}} -> {"features.digest": …}."""
+    found: dict[str, Any] = {}
+    for name, value in protocol.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
+
+
+def shared(protocols: Iterable[Protocol]) -> dict[str, Any]:
+    """The fields that have the same value in all protocols, flat."""
+    first, *others = map(flat, protocols)
+    return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
+
+
+def _differing(protocols: Sequence[Protocol]) -> list[str]:
+    fields = dict.fromkeys(field for protocol in protocols for field in protocol)
+    missing = object()
+    return [f for f in fields if any(p.get(f, missing) != protocols[0].get(f, missing) for p in protocols)]
+
+
+def _short(field: str, value: Any) -> str:
+    """A name as it is, "1000 sampler steps" of a number."""
+    return value if isinstance(value, str) else f"{value} {field.rpartition('.')[2].replace('_', ' ')}"
+
+
+def _listed(protocols: Mapping[str, Protocol], field: str, word: str) -> str:
+    """Each value of a field with where it is: "test in [1] and [2], train in [3]"."""
+    places: dict[str, list[str]] = {}
+    for place, protocol in protocols.items():
+        places.setdefault(str(protocol.get(field, "not stated")), []).append(place)
+    return ", ".join(f"{value} {word} {_enumerated(found)}" for value, found in places.items())
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

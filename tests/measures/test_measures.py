@@ -1,0 +1,93 @@
+import pytest
+
+from gen_jax.errors import ConfigError
+from gen_jax.measures import MEASURES, QUICK, measure
+
+
+def names(scores):
+    return {score.metric for score in scores}
+
+
+def test_every_score_says_what_it_depends_on(subject, vae_run):
+    made = subject(vae_run, samples=40, importance_samples=3, splits=4)
+    for score in measure(made, ["all"]):
+        assert score.step == 60
+        assert score.protocol["seed"] == 0
+        assert score.protocol["weights"] == "average"
+        if {"samples"} & set(score.protocol):
+            assert score.protocol["sampler"] == "one pass"
+            assert score.protocol["sampler_steps"] == 1
+        if "features" in score.protocol:
+            assert score.protocol["samples"] == 40
+            assert score.protocol["features"]["digest"] == "0123456789abcdef"
+            assert score.name.endswith("not comparable") or score.metric.startswith(("copied", "distance_ratio"))
+    assert any(score.protocol.get("reference", {}).get("split") == "test" for score in measure(made, ["fid"]))
+
+
+def test_all_are_those_that_apply_and_the_others_are_named(subject, point_run):
+    made = subject(point_run, samples=60)
+    assert names(measure(made, ["all"])) == {"loss", "modes", "high_quality", "wasserstein_1"}
+    assert made.said == [
+        "left out: nll does not apply: the method gives no probabilities to data",
+        "left out: bits_per_dim does not apply: the method gives no probabilities to data",
+        "left out: fid does not apply to ring8: it has points, not images",
+        "left out: kid does not apply to ring8: it has points, not images",
+        "left out: inception_score does not apply to ring8: it has points, not images",
+        "left out: precision_recall does not apply to ring8: it has points, not images",
+        "left out: density_coverage does not apply to ring8: it has points, not images",
+        "left out: neighbours does not apply to ring8: it has points, not images",
+        "left out: recognition does not apply to ring8: its judge is made for digits",
+    ]
+
+
+def test_without_names_what_takes_seconds_is_measured_and_nothing_said(subject, image_run):
+    made = subject(image_run)
+    assert names(measure(made, [])) == {"loss", "recognised", "rarest_class"}
+    assert made.said == []
+    assert set(QUICK) <= set(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nll", "nll does not apply: the method gives no probabilities to data"),
+        ("mixture", "mixture does not apply to digits: it is no mixture of known Gaussians"),
+        ("wasserstein", "wasserstein does not apply to digits: it has images, not points"),
+    ],
+)
+def test_a_measure_that_was_asked_for_and_does_not_apply_is_refused(subject, image_run, name, text):
+    with pytest.raises(ConfigError) as raised:
+        measure(subject(image_run), ["held_out", name])
+    assert str(raised.value) == text
+
+
+def test_unknown_measures_are_refused_before_anything_is_computed_with_the_nearest(subject, image_run):
+    with pytest.raises(ConfigError) as raised:
+        measure(subject(image_run), ["held_out", "precision"])
+    assert (
+        str(raised.value)
+        == f"--metrics has 'precision'; the nearest is 'precision_recall'. Accepted: all, {', '.join(MEASURES)}"
+    )
+    with pytest.raises(ConfigError, match=r"--metrics has 'zzz'\. Accepted: all, held_out"):
+        measure(subject(image_run), ["zzz"])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"samples": 0}, "--samples is 0; accepted: a number of at least 1"),
+        ({"importance_samples": 0}, "--importance-samples is 0; accepted: a number of at least 1"),
+        ({"splits": -1}, "--splits is -1; accepted: a number of at least 1"),
+        ({"sampling_steps": 0}, "--sampling-steps is 0; accepted: a number of at least 1"),
+        ({"seed": -1}, "--seed is -1; accepted: a number from 0 to 4294967295"),
+    ],
+)
+def test_options_out_of_range_are_refused(subject, image_run, options, text):
+    with pytest.raises(ConfigError) as raised:
+        subject(image_run, **options)
+    assert str(raised.value) == text
+
+
+def test_from_python(vae_run):
+    scores = vae_run.measure(["held_out", "nll"], importance_samples=2)
+    assert names(scores) == {"elbo", "kl", "log_likelihood", "nll"}

@@ -1,0 +1,99 @@
+import pytest
+from hand_made_runs import DIGITS, curve, fid, write_run
+from layout_checks import layout_faults
+
+from gen_jax.compare import compare
+from gen_jax.pages.compare_page import choice
+
+FITS = """
+async () => {
+  for (let i = 0; i < 100 && document.documentElement.scrollWidth > innerWidth; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    """Two configurations of three seeds and a GAN on digits, one run on another data set."""
+    path = tmp_path_factory.mktemp("runs")
+    for seed in range(3):
+        for latent in (4, 5):
+            values = [-50.0 + step + seed - latent for step in range(0, 20, 2)]
+            lines = curve("eval", "elbo", values) + curve("train", "loss", [-value for value in values])
+            scores = [fid(seed + latent, step=100, samples=10_000 * (latent - 3), reference={"split": "test"})]
+            write_run(path / f"vae{latent}-{seed}", lines=lines, scores=scores, seed=seed, latent=latent)
+    write_run(path / "gan", experiment="dcgan", lines=curve("eval", "generator_loss", [1.0, 2.0]))
+    other = {**DIGITS, "name": "fashion_mnist", "fingerprint": "other"}
+    write_run(path / "other", lines=curve("train", "<loss>", [None, 2.5]), data=other)
+    return compare(sorted(path.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def page_file(comparison, tmp_path_factory):
+    return comparison.write(tmp_path_factory.mktemp("pages") / "compare.html")
+
+
+def test_seeds_are_thin_lines_around_a_mean_with_a_band(comparison):
+    part = comparison.sections[0]
+    traces = choice("eval/elbo", part.curves["eval/elbo"], part).figure["data"]
+    assert len(traces) == 2 * (3 + 2 + 1)
+    group = [trace for trace in traces if trace["name"].startswith("vae, latent=4")]
+    assert [(t["name"], t["y"][-1]) for t in group[:3]] == [
+        (f"vae, latent=4, seed {seed}", -36.0 + seed) for seed in range(3)
+    ]
+    assert all(trace["line"]["width"] == 1 and trace["hoverinfo"] == "skip" for trace in group[:3])
+    low, high, mean = group[3:]
+    # t(0.975, 2 degrees) / sqrt(3) = 2.484.
+    ends = (low["y"][-1], high["y"][-1], mean["y"][-1])
+    assert ends == pytest.approx((-35 - 2.484, -35 + 2.484, -35), abs=1e-3)
+    assert (high["fill"], mean["text"][-1]) == ("tonexty", "−35.0 ± 2.5")
+    assert len({trace["meta"] for trace in group}) == 1
+    assert len({trace["meta"] for trace in traces}) == 2
+
+
+def test_what_is_not_finite_is_a_gap(comparison):
+    part = comparison.sections[1]
+    (trace,) = choice("train/<loss>", part.curves["train/<loss>"], part).figure["data"]
+    assert (trace["x"], trace["y"]) == ([20], [2.5])
+
+
+def test_tables_are_those_of_the_terminal_and_fit_every_window(comparison, page_file, open_page):
+    page = open_page(page_file)
+    tables = page.locator("section > .scroll:first-of-type").all()
+    for table, (head, rows) in zip(tables, comparison.tables(), strict=True):
+        titles = [title.replace("\xa0", " ") for title in table.locator("thead th").all_text_contents()]
+        assert titles[1:] == head[1:]
+        shown = [row.locator("th, td").all_text_contents() for row in table.locator("tbody tr").all()]
+        texts = [[text.replace("-", "−").replace(" *", "\xa0*") for text in row[1:]] for row in rows]
+        assert shown == [[row[0], *text] for row, text in zip(rows, texts, strict=True)]
+    assert page.locator("td.best").all_text_contents() == ["−35.0 ± 2.5\xa0*"]
+    notes = page.locator(".notes").first.inner_text()
+    assert "samples is 10000 in (10000 samples), 20000 in (20000 samples)" in notes
+    assert "vae, latent=4 − vae, latent=5" in page.locator("tbody th").all_inner_texts()
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert layout_faults(page) == []
+    page.set_viewport_size({"width": 390, "height": 900})
+    # Charts follow the window a moment later.
+    page.evaluate(FITS)
+    assert layout_faults(page) == []
+
+
+def test_choosing_a_metric_changes_chart_and_legend(page_file, open_page):
+    page = open_page(page_file, theme="dark")
+    figure = page.locator("figure").first
+    plot = figure.locator(".plot")
+    plot.evaluate("plot => Plotly.Fx.hover(plot, { xval: 100 }, 'xy')")
+    assert "vae, latent=4 : −35.0 ± 2.5" in plot.locator(".hoverlayer text").all_text_contents()
+    assert figure.locator("select option").all_inner_texts() == [
+        "elbo, held-out",
+        "generator_loss, held-out",
+        "loss, training",
+    ]
+    figure.locator("select").select_option(label="generator_loss, held-out")
+    assert plot.evaluate("plot => plot.data.map(trace => [trace.name, trace.y.at(-1)])") == [["dcgan", 2.0]]
+    assert figure.locator("ul.legend:visible").all_inner_texts() == ["dcgan: 2 at step 20"]
+    assert "generator_loss" in plot.get_attribute("aria-label")
+    assert page.locator("figure").last.locator("select option").all_inner_texts() == ["<loss>, training"]
