@@ -62,7 +62,15 @@ EXPERIMENT = Experiment(
             steps=5_000, batch_size=64, learning_rate=2e-4, log_every=250, eval_every=1_000, save_every=1_000
         ),
         "tiny": DCGANConfig(
-            steps=6, batch_size=8, width=4, latent=4, log_every=2, eval_every=3, save_every=3, grid_samples=16
+            report=False,
+            steps=6,
+            batch_size=8,
+            width=4,
+            latent=4,
+            log_every=2,
+            eval_every=3,
+            save_every=3,
+            grid_samples=16,
         ),
         "paper": DCGANConfig(
             data="celeb_a",

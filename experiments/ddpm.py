@@ -104,6 +104,7 @@ EXPERIMENT = Experiment(
             save_every=1_000,
         ),
         "tiny": DDPMConfig(
+            report=False,
             steps=6,
             batch_size=8,
             diffusion_steps=4,

@@ -80,6 +80,7 @@ EXPERIMENT = Experiment(
             data="ring8", steps=10_000, batch_size=256, log_every=1_000, eval_every=2_500, save_every=2_500
         ),
         "tiny": GANConfig(
+            report=False,
             data="ring8",
             steps=20,
             batch_size=32,

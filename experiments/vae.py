@@ -94,7 +94,9 @@ EXPERIMENT = Experiment(
     build,
     {
         "default": VAEConfig(steps=10_000, log_every=500, eval_every=2_500, save_every=2_500),
-        "tiny": VAEConfig(steps=20, batch_size=32, features=(16,), latent=4, log_every=5, eval_every=10, save_every=10),
+        "tiny": VAEConfig(
+            report=False, steps=20, batch_size=32, features=(16,), latent=4, log_every=5, eval_every=10, save_every=10
+        ),
         "paper": VAEConfig(
             data="mnist",
             steps=1_000_000,

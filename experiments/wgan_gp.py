@@ -116,6 +116,7 @@ EXPERIMENT = Experiment(
             save_every=1_000,
         ),
         "tiny": WGANGPConfig(
+            report=False,
             data="grid25",
             steps=6,
             batch_size=32,

@@ -100,6 +100,8 @@ class Config:
     """Devices over which each array of the state is split; 1: every device holds the whole state."""
     distributed: Annotated[bool, Free] = False
     """One of several processes that JAX can find by itself: a TPU pod, SLURM, Open MPI, Kubernetes."""
+    report: Annotated[bool, Free] = True
+    """Write report.html at the end: curves, samples, pictures of what the method does."""
     grid_samples: Annotated[int, Within(1, 4096), Free] = 64
     """Images in the sample grid; points take 32 times as many."""
 

@@ -72,10 +72,10 @@ def distinguishing_labels(
     modules = dict.fromkeys(group[0].module for group in groups)
     labels, notes = [], []
     for module in modules:
-        alike = [group[0] for group in groups if group[0].module == module]
-        differing, telling = _telling(alike)
+        ours = [group[0] for group in groups if group[0].module == module]
+        differing, telling = _telling(ours)
         if hidden := [name for name in differing if name not in telling]:
-            notes.append(f"The runs of {alike[0].experiment} also differ in {', '.join(hidden)}.")
+            notes.append(f"The runs of {ours[0].experiment} also differ in {', '.join(hidden)}.")
     for group, suffix in zip(groups, suffixes, strict=True):
         run = group[0]
         differing, telling = _telling([other[0] for other in groups if other[0].module == run.module])
@@ -85,7 +85,11 @@ def distinguishing_labels(
         if differing and not telling:
             parts.append(_common_name([member.member.name for member in group]))
         labels.append(", ".join(parts) + (f" ({suffix})" if suffix else ""))
-    return labels, notes
+    alike = [labels.count(label) > 1 for label in labels]
+    paths = [str(group[0].path) for group in groups]
+    return [
+        f"{label} ({path})" if same else label for label, path, same in zip(labels, paths, alike, strict=True)
+    ], notes
 
 
 def _telling(runs: Sequence[RecordedRun]) -> tuple[list[str], list[str]]:

@@ -13,12 +13,12 @@ from gen_jax.config import Config
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, mesh_for
-from gen_jax.errors import ConfigError, NonFiniteError, StorageError
+from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import SampleMetric, cheap_sample_metrics
 from gen_jax.metrics.feature_scores import feature_scores
 from gen_jax.rollback import leave_out
-from gen_jax.run import Description, Examiner, initial_state, picture, wanted_state
+from gen_jax.run import Description, Examiner, Run, initial_state, picture, wanted_state
 from gen_jax.run_directory import RunDirectory, default_run_dir
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
@@ -136,8 +136,8 @@ class TrainingRun:
         except (OSError, ConfigError) as error:
             raise StorageError(f"{self.directory.path} could not be written: {first_line(error)}") from error
 
-    def train(self, checkpoints: Checkpoints) -> None:
-        """Trains to the end, however often it has to go back on the way."""
+    def train(self, checkpoints: Checkpoints) -> bool:
+        """Trains to the end, however often it has to go back on the way. Returns whether there was anything to do."""
         with Preemption() as preemption:
             start, state = self.begin(checkpoints)
             log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
@@ -160,12 +160,28 @@ class TrainingRun:
                     except StorageError as error:
                         self.trouble.report(str(error))
                     reporter = self.reporter(start)
-        if start is not None and start >= self.config.steps:
+        was_finished = start is not None and start >= self.config.steps
+        if was_finished:
             self.say(f"already finished: {start} of {self.config.steps} steps are done")
         else:
             self.say(f"finished {self.config.steps} steps in {duration(time.perf_counter() - clock)}")
         self.say(f"run      {self.directory.path}")
         self.say(f"samples  {self.directory.samples(int(state.step))}")
+        return not was_finished
+
+    def report(self) -> None:
+        """Writes the page that shows the run; where that fails, the run is no worse for it."""
+        from gen_jax.report import write_report
+
+        if jax.process_count() > 1:
+            self.say(f"report   python -m gen_jax report {self.directory.path}")
+            return
+        try:
+            path = write_report(Run(self.directory.path), dataset=self.dataset)
+        except (GenJaxError, OSError) as error:
+            self.say(f"warning: no report: {first_line(error)}")
+        else:
+            self.say(f"report   {path}")
 
     def reporter(self, start: int | None) -> Reporter:
         """What shows the progress from a checkpoint on."""
@@ -217,7 +233,9 @@ def train_run(experiment: Experiment, config: Config, console: Console | None = 
         directory, best = run.directory.checkpoints, config.keep_best
         checkpoints = Checkpoints(directory, config.keep, best=best, identity=run.identity, report=run.say)
         with contextlib.closing(checkpoints):
-            run.train(checkpoints)
+            moved = run.train(checkpoints)
+        if config.report and (moved or not run.directory.report.exists()):
+            run.report()
     return run.directory.path
 
 

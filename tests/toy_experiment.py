@@ -73,6 +73,7 @@ EXPERIMENT = Experiment(
             eval_every=0,
             save_every=2,
             grid_samples=4,
+            report=False,
         )
     },
 )

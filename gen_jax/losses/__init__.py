@@ -24,7 +24,8 @@ from gen_jax.losses.variational_bound import (
     diffusion_elbo,
     discretized_gaussian_log_prob,
     prior_divergence,
-    spread_times,
+    spread_draws,
+    step_shares,
     transition_cost,
 )
 from gen_jax.losses.wasserstein import clip_weights, gradient_penalty, wasserstein_critic, wasserstein_generator
@@ -59,7 +60,8 @@ __all__ = [
     "predict_x0",
     "prior_divergence",
     "q_sample",
-    "spread_times",
+    "spread_draws",
+    "step_shares",
     "sum_per_example",
     "transition_cost",
     "wasserstein",

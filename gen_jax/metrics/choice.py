@@ -9,7 +9,7 @@ from gen_jax.data.dataset import Dataset
 from gen_jax.errors import ConfigError
 from gen_jax.metrics.classifier import classifier_network
 from gen_jax.metrics.feature_network import FeatureNetwork
-from gen_jax.metrics.inception import inception_network
+from gen_jax.metrics.inception import SHA256, inception_network, missing, stored_at
 
 
 def feature_network(
@@ -31,14 +31,10 @@ def feature_network(
     """
     if dataset.kind != "image":
         raise ConfigError(f"{dataset.name} has points; features are of images")
-    labelled, grey = bool(dataset.class_names), dataset.shape[-1] == 1
-    if wanted == "classifier" or (wanted == "auto" and labelled and grey):
+    labelled, grey, converted = bool(dataset.class_names), dataset.shape[-1] == 1, stored_at(SHA256).exists()
+    suits = labelled and (grey or not converted)
+    if wanted == "classifier" or (wanted == "auto" and suits):
         return classifier_network(dataset, mesh, say=say)
-    try:
-        return inception_network()
-    except ConfigError as error:
-        if wanted == "inception":
-            raise
-        if labelled:
-            return classifier_network(dataset, mesh, say=say)
-        raise ConfigError(f"{dataset.name} has no labels to train a classifier on, and {error}") from error
+    if wanted == "auto" and not converted:
+        raise ConfigError(f"{dataset.name} has no labels to train a classifier on, and {missing()}")
+    return inception_network()

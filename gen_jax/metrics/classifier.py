@@ -21,6 +21,7 @@ from gen_jax.errors import ConfigError
 from gen_jax.losses.classification import cross_entropy
 from gen_jax.metrics.content import split_digest
 from gen_jax.metrics.feature_network import FeatureExtractor, FeatureNetwork
+from gen_jax.metrics.moments import Moments
 from gen_jax.models.classifier import ConvClassifier
 from gen_jax.training.fingerprint import digest
 from gen_jax.training.game import Array, Aux, Batch, Game, Params, Player, Turn, Variables
@@ -29,7 +30,7 @@ from gen_jax.training.sharding import replicated, split_batch
 from gen_jax.training.state import init_state, leaves_by_name
 
 # Part of the cache's file names: raise it when the recipe changes.
-VERSION = 1
+VERSION = 2
 BATCH = 128
 LEARNING_RATE = 1e-3
 # Two passes over the training set, but no fewer updates than a small set needs and no more than a laptop bears.
@@ -60,13 +61,15 @@ def classifier_network(
         say(f"training a classifier of {dataset.name} for its features, once")
         trained = train(module, dataset, mesh, seed)
         arrays = {name: np.asarray(leaf) for name, leaf in leaves_by_name(trained).items()}
-        return {**arrays, "accuracy": np.array(accuracy(as_network("", trained, module), dataset, mesh))}
+        accuracy, scale = judged(as_network("", trained, 1.0, module), dataset, mesh)
+        return {**arrays, "accuracy": np.array(accuracy), "scale": np.array(scale)}
 
     content = split_digest(dataset, dataset.train)
     stored = cached(f"classifier-{content}-{split_digest(dataset, dataset.test)}-seed{seed}-v{VERSION}", make)
     names = list(leaves_by_name(params))
     variables = jax.tree.unflatten(jax.tree.structure(params), [jnp.asarray(stored[name]) for name in names])
-    return as_network(f"{short_name(dataset)} classifier", variables, module, float(stored["accuracy"]))
+    name, scale, accuracy = f"{short_name(dataset)} classifier", float(stored["scale"]), float(stored["accuracy"])
+    return as_network(name, variables, scale, module, accuracy)
 
 
 def short_name(dataset: Dataset) -> str:
@@ -74,14 +77,17 @@ def short_name(dataset: Dataset) -> str:
     return dataset.name.rstrip("/").rsplit("/", 1)[-1] if dataset.name.startswith("folder:") else dataset.name
 
 
-def as_network(name: str, params: Any, module: ConvClassifier, accuracy: float | None = None) -> FeatureNetwork:
-    """A classifier as a feature network."""
+def as_network(
+    name: str, params: Any, scale: float, module: ConvClassifier, accuracy: float | None = None
+) -> FeatureNetwork:
+    """A classifier as a feature network, whose features are multiplied by `scale`."""
 
     def apply(params: Any, images: Array) -> tuple[Array, Array]:
         features, logits = classify(module, params, Signed().evaluate(images, jax.random.key(0)))
-        return features, jax.nn.softmax(logits)
+        return scale * features, jax.nn.softmax(logits)
 
-    return FeatureNetwork(name, digest(params)[:16], module.features, apply, params, accuracy)
+    told_apart = digest({"params": params, "scale": jnp.float32(scale)})[:16]
+    return FeatureNetwork(name, told_apart, module.features, apply, params, accuracy)
 
 
 def classify(module: ConvClassifier, params: Any, x: Array) -> tuple[Array, Array]:
@@ -137,11 +143,15 @@ def train(module: ConvClassifier, dataset: Dataset, mesh: Mesh, seed: int) -> An
     return state.params["classifier"]
 
 
-def accuracy(network: FeatureNetwork, dataset: Dataset, mesh: Mesh) -> float:
-    """The share of held-out images that are classified rightly."""
+def judged(network: FeatureNetwork, dataset: Dataset, mesh: Mesh) -> tuple[float, float]:
+    """The share of held-out images that are classified rightly, and what gives their features a mean variance of 1.
+
+    How large the features of a ReLU network are is an accident of its training; distances between them should not be.
+    """
     extractor = FeatureExtractor(network, mesh)
-    right = 0
+    moments, right = Moments(network.dimension), 0
     for batch in evaluation_batches(dataset.test, extractor.batch_size):
-        guessed = extractor(batch["x"]).probabilities.argmax(axis=1)
-        right += int(((guessed == batch["label"]) & batch["mask"]).sum())
-    return right / dataset.test.size
+        seen, mask = extractor(batch["x"]), batch["mask"]
+        moments.add(seen.features[mask])
+        right += int(((seen.probabilities.argmax(axis=1) == batch["label"]) & mask).sum())
+    return right / dataset.test.size, float(1 / np.sqrt(np.trace(moments.covariance) / network.dimension))

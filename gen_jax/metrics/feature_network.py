@@ -38,6 +38,7 @@ class FeatureNetwork:
       apply: (variables, uint8 images (batch, height, width, channels)) -> features, probabilities.
       variables: of the network.
       accuracy: share of held-out images that it classifies rightly, where that is known.
+      batch_size: how many images are seen at once, at most.
     """
 
     name: str
@@ -46,6 +47,7 @@ class FeatureNetwork:
     apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
     variables: Any = dataclasses.field(repr=False)
     accuracy: float | None = None
+    batch_size: int = 256
 
     @property
     def slug(self) -> str:
@@ -62,10 +64,10 @@ class FeatureNetwork:
 class FeatureExtractor:
     """Runs a feature network over images, in batches of one size, on all devices."""
 
-    def __init__(self, network: FeatureNetwork, mesh: Mesh, batch_size: int = 256):
-        """Nothing is compiled yet; the batch size is rounded up to a multiple of the devices."""
+    def __init__(self, network: FeatureNetwork, mesh: Mesh):
+        """Nothing is compiled yet; the network's batch size is rounded up to a multiple of the devices."""
         self.network, self.mesh = network, mesh
-        self.batch_size = -(-batch_size // mesh.size) * mesh.size
+        self.batch_size = -(-network.batch_size // mesh.size) * mesh.size
         self._apply = CompiledTogether(jax.jit(network.apply, out_shardings=replicated(mesh)))
         self._variables = jax.device_put(network.variables, replicated(mesh))
 

@@ -123,15 +123,20 @@ def load(stored: Path | None = None) -> tuple[Any, str]:
             leaves = [archive[name] for name in leaves_by_name(template)]
             return jax.tree.unflatten(jax.tree.structure(template), leaves), str(archive["sha256"])
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"Inception-v3 has no weights here: download {FILE} ({PROJECT}; SHA-256 {SHA256}) and give it to "
-            "`python -m gen_jax inception --weights FILE`, once"
-        ) from error
+        raise ConfigError(missing()) from error
     except DAMAGED as error:
         raise ConfigError(
             f"{path} cannot be read ({type(error).__name__}); make it again by "
             f"`python -m gen_jax inception --weights FILE` from {FILE} ({PROJECT}; SHA-256 {SHA256})"
         ) from error
+
+
+def missing() -> str:
+    """What to do where the weights were not converted."""
+    return (
+        f"Inception-v3 has no weights here: download {FILE} ({PROJECT}; SHA-256 {SHA256}) and give it to "
+        "`python -m gen_jax inception --weights FILE`, once"
+    )
 
 
 def inception_network(stored: Path | None = None) -> FeatureNetwork:
@@ -148,7 +153,8 @@ def inception_network(stored: Path | None = None) -> FeatureNetwork:
     """
     variables, sha256 = load(stored)
     name = "inception" if sha256 == SHA256 else f"inception with other weights {sha256[:8]}"
-    return FeatureNetwork(name, sha256, FEATURES, features_and_probabilities, variables)
+    # Its first layers hold some 5 MB an image.
+    return FeatureNetwork(name, sha256, FEATURES, features_and_probabilities, variables, batch_size=32)
 
 
 def features_and_probabilities(

@@ -26,7 +26,7 @@ class InceptionScore:
 def inception_score(probabilities: np.ndarray, splits: int = 10) -> InceptionScore:
     """exp of the mean divergence KL(p(y|x) || p(y)), where p(y) is the mean of p(y|x), for each split.
 
-    Salimans et al., arXiv 1606.03498, section 4; with Inception's 1,000 classes, 50,000 samples and 10 splits. Splits
+    Salimans et al., arXiv 1606.03498, section 4; with Inception's 1,008 classes, 50,000 samples and 10 splits. Splits
     are samples that follow each other, as in their code, so samples sorted by class score too low.
 
     Args:

@@ -48,6 +48,8 @@ class Score:
         Raises:
           TypeError, KeyError, ValueError: it did not.
         """
+        if not isinstance(stored["protocol"], dict):
+            raise TypeError(f"a protocol is a dictionary, not {stored['protocol']!r}")
         interval = stored["interval"]
         value = math.nan if stored["value"] is None else float(stored["value"])
         return cls(**{**stored, "value": value, "interval": interval and (float(interval[0]), float(interval[1]))})
@@ -56,7 +58,8 @@ class Score:
 def read_scores(path: epath.PathLike) -> list[Score]:
     """The scores of a file, in order; none where there is no file, and lines that are no scores are left out."""
     path, scores = epath.Path(path), []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    # Damaged bytes make a line that is none.
+    for line in path.read_bytes().decode(errors="replace").splitlines() if path.exists() else []:
         try:
             scores.append(Score.from_json(json.loads(line)))
         except (ValueError, TypeError, KeyError):

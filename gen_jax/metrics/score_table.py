@@ -91,7 +91,7 @@ class Column:
     def best(self) -> frozenset[str]:
         """The groups of the best mean; none where no direction is better, or where there is nothing to compare."""
         whole = {group: cell.value for group, cell in self.cells.items() if not cell.partial}
-        if self.better is None or len(whole) < 2:
+        if self.better is None or len(set(whole.values())) < 2:
             return frozenset()
         most = (max if self.better == "larger" else min)(whole.values())
         return frozenset(group for group, value in whole.items() if value == most)

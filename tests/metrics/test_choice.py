@@ -8,6 +8,7 @@ from gen_jax.data import load_dataset
 from gen_jax.data.dataset import Dataset, Split
 from gen_jax.errors import ConfigError
 from gen_jax.metrics import choice
+from gen_jax.metrics.inception import SHA256, inception_network, missing, stored_at
 from gen_jax.training.sharding import make_mesh
 
 CLASSIFIER, INCEPTION = first_pixels(2, "toy classifier"), first_pixels(2, "inception")
@@ -18,19 +19,18 @@ def dataset(channels=3, labelled=True):
     return Dataset("photos", split, split, (4, 4, channels), "f", ("a", "b") if labelled else None)
 
 
-def missing():
-    raise ConfigError("the weights are not here")
-
-
 @pytest.fixture
-def installed(monkeypatch):
+def without_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(choice, "classifier_network", lambda dataset, mesh, say: CLASSIFIER)
-    monkeypatch.setattr(choice, "inception_network", lambda: INCEPTION)
+    monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path))
 
 
 @pytest.fixture
-def without_weights(installed, monkeypatch):
-    monkeypatch.setattr(choice, "inception_network", missing)
+def installed(without_weights, monkeypatch):
+    stored = stored_at(SHA256)
+    stored.write_bytes(b"")
+    monkeypatch.setattr(choice, "inception_network", lambda: INCEPTION)
+    return stored
 
 
 def chosen(data, wanted="auto"):
@@ -50,14 +50,21 @@ def test_what_is_asked_for_is_taken(installed):
 
 def test_without_weights_labels_serve_unless_inception_was_asked_for(without_weights):
     assert chosen(dataset(channels=3)) is CLASSIFIER
-    with pytest.raises(ConfigError, match=r"^the weights are not here$"):
+    with pytest.raises(ConfigError) as raised:
         chosen(dataset(channels=3), "inception")
+    assert str(raised.value) == missing()
+
+
+def test_weights_that_are_damaged_are_not_passed_over(installed, monkeypatch):
+    monkeypatch.setattr(choice, "inception_network", inception_network)
+    with pytest.raises(ConfigError, match=f"{installed} cannot be read"):
+        chosen(dataset())
 
 
 def test_without_weights_and_labels_nothing_serves(without_weights):
     with pytest.raises(ConfigError) as raised:
         chosen(dataset(labelled=False))
-    assert str(raised.value) == "photos has no labels to train a classifier on, and the weights are not here"
+    assert str(raised.value) == f"photos has no labels to train a classifier on, and {missing()}"
 
 
 def test_labels_asked_of_an_unlabelled_set_are_refused():

@@ -33,6 +33,7 @@ def test_digits_are_learnt_once_and_the_accuracy_is_that_on_held_out_images(digi
     assert again.accuracy == network.accuracy == pytest.approx(right)
     assert right > 0.9
     assert seen.features.shape == (digits.test.size, network.dimension)
+    assert seen.features.var(axis=0, ddof=1).mean() == pytest.approx(1, rel=1e-4)
     np.testing.assert_allclose(seen.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ def images(n, seed=0):
 
 
 def extractor():
-    return FeatureExtractor(first_pixels(3), make_mesh(), batch_size=16)
+    return FeatureExtractor(first_pixels(3), make_mesh())
 
 
 def dataset(x):

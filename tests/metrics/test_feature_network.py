@@ -13,18 +13,18 @@ def images(n, seed=0):
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 40])
 def test_every_image_is_seen_once_and_in_order(n):
     x = images(n)
-    seen = FeatureExtractor(first_pixels(3), make_mesh(), batch_size=16)(x)
+    seen = FeatureExtractor(first_pixels(3), make_mesh())(x)
     np.testing.assert_array_equal(seen.features, x.reshape(n, -1)[:, :3])
     np.testing.assert_allclose(seen.probabilities[:, 1], x[:, 0, 0, 0] / 255, rtol=1e-6)
 
 
 def test_batches_are_whole_multiples_of_the_devices():
-    assert FeatureExtractor(first_pixels(3), make_mesh(), batch_size=3).batch_size == 8
+    assert FeatureExtractor(first_pixels(3, batch_size=3), make_mesh()).batch_size == 8
 
 
 def test_parts_are_seen_no_more_than_a_batch_at_once():
     parts = [images(20, seed) for seed in range(3)]
-    seen = list(FeatureExtractor(first_pixels(2), make_mesh(), batch_size=16).stream(parts))
+    seen = list(FeatureExtractor(first_pixels(2), make_mesh()).stream(parts))
     assert [len(each.features) for each in seen] == [16, 4] * 3
     found = np.concatenate([each.features for each in seen])
     np.testing.assert_array_equal(found, np.concatenate(parts).reshape(60, -1)[:, :2])

@@ -38,6 +38,7 @@ def test_no_file_has_no_scores_and_damaged_lines_are_left_out(tmp_path):
     path = tmp_path / "scores.jsonl"
     assert read_scores(path) == []
     path.write_text('{"metric": "fid"}\nnot json\n[]\n' + json.dumps(SCORE.as_json()) + "\n{}\n")
+    path.write_bytes(path.read_bytes() + b"\xff\xfe\n" + json.dumps({**SCORE.as_json(), "protocol": 3}).encode())
     assert read_scores(path) == [SCORE]
     store_scores(path, [])
     assert len(path.read_text().splitlines()) == 1

@@ -33,8 +33,9 @@ def test_best_is_marked_where_a_direction_is_known(better, best):
     assert [columns["FID"].text(group).endswith(" *") for group in "ab"] == [group in best for group in "ab"]
 
 
-def test_nothing_is_best_of_one_and_equals_are_both_best():
+def test_nothing_is_best_of_one_or_of_equals_and_two_may_be_best():
     assert table(a=score(1))[0]["FID"].best == set()
+    assert table(a=score(1), b=score(1))[0]["FID"].best == set()
     assert table(a=score(1), b=score(1), c=score(2))[0]["FID"].best == {"a", "b"}
 
 
