@@ -6,7 +6,7 @@ from gen_jax.metrics.feature_network import FeatureNetwork
 
 
 def first_pixels(dimension, name="pixels classifier", batch_size=16):
-    """Features are the first pixels, 0 to 255; the second of two classes is as probable as the first pixel is bright."""
+    """Features are the first pixels, 0 to 255; the second of two classes is as probable as the first one is bright."""
 
     def apply(variables, images):
         flat = images.reshape(images.shape[0], -1).astype(jnp.float32)

@@ -77,16 +77,129 @@ def test_sample_takes_a_checkpoint(shell, points, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "two.npy"), gen_jax.load(points, 2).sample(4))
 
 
-def test_evaluate_prints_json(shell, points):
-    code, out, _ = shell("evaluate", points)
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_evaluate_prints_a_score_a_line_as_json_and_stores_them(shell, points):
+    code, out, _ = shell("evaluate", points, "--json")
     assert code == 0
-    assert json.loads(out) == {"step": 4, **gen_jax.load(points).evaluate()}
+    scores = lines(out)
+    assert {score["metric"] for score in scores} == {"loss", "modes", "high_quality"}
+    expected = gen_jax.load(points).evaluate()
+    for score in scores:
+        assert score["value"] == pytest.approx(expected[score["metric"]], abs=0.02 * expected["loss"])
+        assert score["step"] == 4
+    stored = lines((points / "scores.jsonl").read_text())
+    assert [score for score in stored if score["step"] == 4] == scores
+
+
+def test_evaluate_prints_a_table_that_fits_80_columns_and_what_it_depends_on(shell, points, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = shell("evaluate", points, "--metrics", "mixture, wasserstein", "--samples", 200, "--seed", 2)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "Modes of 8" in out
+    assert "Wasserstein-1 distance" in out
+    assert "samples: 200\n" in out
+    assert "seed: 2\n" in out
 
 
 def test_evaluate_takes_a_checkpoint(shell, points):
-    code, out, _ = shell("evaluate", points, "--step", 2)
+    code, out, _ = shell("evaluate", points, "--step", 2, "--json", "--metrics", "held_out")
     assert code == 0
-    assert json.loads(out) == {"step": 2, **gen_jax.load(points, 2).evaluate()}
+    (loss,) = lines(out)
+    assert (loss["step"], loss["value"]) == (2, gen_jax.load(points, 2).evaluate()["loss"])
+
+
+def test_measuring_again_replaces_and_another_protocol_adds(shell, points):
+    def stored():
+        return [s for s in lines((points / "scores.jsonl").read_text()) if s["metric"] == "modes"]
+
+    for arguments in (("--samples", 50), ("--samples", 50), ("--samples", 60)):
+        assert shell("evaluate", points, "--metrics", "mixture", *arguments)[0] == 0
+    counts = [score["protocol"]["samples"] for score in stored()]
+    assert (counts.count(50), counts.count(60)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--metrics", "fdi"], "error: --metrics has 'fdi'; the nearest is 'fid'. Accepted: all, held_out, nll, "),
+        (["--metrics", "fid"], "error: fid does not apply to ring8: it has points, not images\n"),
+        (["--metrics", "nll"], "error: nll does not apply: the method gives no probabilities to data\n"),
+        (["--samples", "0"], "error: --samples is 0; accepted: a number of at least 1\n"),
+        (["--sampling-steps", "5"], "error: --sampling-steps does not apply to toy_experiment\n"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(shell, points, arguments, text):
+    code, out, err = shell("evaluate", points, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(text)
+    assert err.count("\n") == 1
+
+
+def test_too_few_samples_are_one_line(shell, images):
+    code, out, err = shell("evaluate", images, "--metrics", "kid", "--samples", 3)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == "error: --samples is 3; kid needs at least 4"
+
+
+def test_help_names_every_measure(shell):
+    from gen_jax.measures import MEASURES
+
+    code, out, _ = shell("evaluate", "--help")
+    assert code == 0
+    text = " ".join(word for word in out.replace("│", " ").split())
+    assert f"With commas between: {', '.join(MEASURES)}; or all" in text
+
+
+def test_report_writes_a_page_and_names_it(shell, images):
+    code, out, _ = shell("report", images)
+    assert (code, out) == (0, f"{images}/report.html\n")
+    assert "<!doctype html>" in (images / "report.html").read_text()[:100].lower()
+
+
+def test_compare_prints_a_table_and_writes_a_page(shell, points, tmp_path):
+    code, out, _ = shell("compare", points, points, "--out", "deep/compare.html")
+    assert code == 0
+    assert "loss" in out
+    assert out.splitlines()[-1] == "deep/compare.html"
+    assert (tmp_path / "deep/compare.html").exists()
+
+
+def test_compare_refuses_an_unknown_metric(shell, points):
+    code, _, err = shell("compare", points, "--metric", "los")
+    assert code == 2
+    assert err.startswith("error: --metric is los (did you mean loss?); the runs have: ")
+
+
+def test_hype_writes_a_page(shell, images, tmp_path):
+    code, out, _ = shell("hype", images, "--images", 10, "--out", "hype.html")
+    assert (code, out) == (0, "hype.html\n")
+    assert (tmp_path / "hype.html").exists()
+
+
+def test_hype_is_of_images(shell, points):
+    code, _, err = shell("hype", points)
+    assert (code, err) == (2, f"error: {points} was trained on points (ring8); HYPE shows people images\n")
+
+
+def test_answers_that_are_none_are_refused(shell, images, tmp_path):
+    (tmp_path / "answers.json").write_text("{}")
+    code, _, err = shell("hype", images, "--answers", "answers.json")
+    assert code == 2
+    assert err.startswith("error: answers.json ")
+    assert err.count("\n") == 1
+
+
+def test_weights_that_are_not_inceptions_are_refused(shell, tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"something else")
+    code, _, err = shell("inception", "--weights", "weights.pth")
+    assert code == 2
+    assert err.startswith("error: weights.pth is not pt_inception-2015-12-05-6726825d.pth (release fid_weights")
+    code, _, err = shell("inception", "--weights", "none.pth")
+    assert (code, err.count("\n")) == (2, 1)
 
 
 def test_digest_prints_it_and_no_more(shell, points):
@@ -102,7 +215,7 @@ def test_digest_from_a_shell_with_one_device_is_that_of_eight(points):
     assert (done.returncode, done.stdout) == (0, gen_jax.load(points).digest() + "\n"), done.stderr
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate", "digest"])
+@pytest.mark.parametrize("command", ["sample", "evaluate", "report", "hype", "digest"])
 def test_what_is_no_run_is_refused(shell, tmp_path, command):
     code, out, err = shell(command, tmp_path / "none")
     assert (code, out) == (2, "")
@@ -114,14 +227,14 @@ def test_what_is_no_run_is_refused(shell, tmp_path, command):
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate", "digest"])
+@pytest.mark.parametrize("command", ["sample", "evaluate", "report", "hype", "digest"])
 def test_checkpoint_that_is_not_there_is_refused(shell, points, command):
     code, out, err = shell(command, points, "--step", 3)
     assert (code, out) == (2, "")
     assert err == f"error: {points} has no checkpoint of step 3: it has steps 2, 4\n"
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate", "digest"])
+@pytest.mark.parametrize("command", ["sample", "evaluate", "report", "hype", "digest"])
 def test_corrupt_configuration_is_refused(shell, tmp_path, command):
     (tmp_path / "config.json").write_text('{"experiment": ')
     code, out, err = shell(command, tmp_path)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gen_jax.measures.applies import images_only
 from gen_jax.measures.subject import Subject
-from gen_jax.metrics.feature_measures import feature_measures, qualified
+from gen_jax.metrics.feature_measures import check_counts, feature_measures, qualified
 from gen_jax.metrics.score import Score
 
 
@@ -14,6 +14,7 @@ def in_features(name: str) -> Callable[[Subject], list[Score]]:
     def scores(subject: Subject) -> list[Score]:
         images_only(subject, name)
         chosen = feature_measures(subject.protocol.splits)[name]
+        check_counts(name, chosen, "--samples", subject.samples, subject.split.size)
         real, generated = subject.real, subject.generated
         found = chosen.compute(real, generated)
         protocol = {

@@ -50,12 +50,14 @@ class FeatureMeasure(NamedTuple):
     Attributes:
       quantities: the numbers it gives.
       compute: (real, generated) -> as many numbers, in that order.
+      least: how many images of each set it takes.
       detail: what else they depend on, as JSON.
       compares: whether they depend on the real images at all.
     """
 
     quantities: tuple[Quantity, ...]
     compute: Callable[[Collected, Collected], tuple[Found, ...]]
+    least: int
     detail: Mapping[str, Any] = {}
     compares: bool = True
 
@@ -66,8 +68,6 @@ class FeatureMeasure(NamedTuple):
 
 def fid(real: Collected, generated: Collected) -> tuple[Found, ...]:
     """The Fréchet distance, with moments of all images. Heusel et al., arXiv 1706.08500."""
-    if generated.count < 2:
-        raise ConfigError(f"--samples is {generated.count}; fid needs at least 2")
     return (Found(frechet_distance(real.moments, generated.moments)),)
 
 
@@ -75,8 +75,6 @@ def kid(real: Collected, generated: Collected, subsets: int) -> tuple[Found, ...
     """The kernel distance, between the images that were kept. Bińkowski et al., arXiv 1801.01401."""
     # Subsets of no more than half leave something to tell the error by.
     size = min(1000, len(real.features) // 2, len(generated.features) // 2)
-    if size < 2:
-        raise ConfigError(f"--samples is {generated.count}; kid needs at least 4")
     distance = kernel_distance(real.features, generated.features, subsets=subsets, subset_size=size)
     return (Found(distance.value, distance.interval),)
 
@@ -93,8 +91,6 @@ def manifold(
 ) -> tuple[Found, ...]:
     """What two sets of as many images share by their nearest neighbours."""
     count = min(len(real.features), len(generated.features))
-    if count <= k:
-        raise ConfigError(f"--samples is {count}; neighbourhoods of {k} images need at least {k + 1}")
     return tuple(Found(value) for value in measure(real.features[:count], generated.features[:count], k=k))
 
 
@@ -106,27 +102,46 @@ def feature_measures(splits: int = 10, subsets: int = 100) -> dict[str, FeatureM
       subsets: of both sets, for the kernel distance.
     """
     return {
-        "fid": FeatureMeasure((Quantity("fid", "FID", "smaller"),), fid),
+        "fid": FeatureMeasure((Quantity("fid", "FID", "smaller"),), fid, 2),
         "kid": FeatureMeasure(
-            (Quantity("kid", "KID", "smaller"),), functools.partial(kid, subsets=subsets), {"subsets": subsets}
+            (Quantity("kid", "KID", "smaller"),), functools.partial(kid, subsets=subsets), 4, {"subsets": subsets}
         ),
         "inception_score": FeatureMeasure(
             (Quantity("inception_score", "Inception Score", "larger", f"{splits} splits"),),
             functools.partial(inception, splits=splits),
+            splits,
             {"splits": splits},
             compares=False,
         ),
         "precision_recall": FeatureMeasure(
             (Quantity("precision", "Precision", "larger"), Quantity("recall", "Recall", "larger")),
             functools.partial(manifold, measure=precision_recall, k=3),
+            4,
             {"neighbours": 3},
         ),
         "density_coverage": FeatureMeasure(
             (Quantity("density", "Density", "larger"), Quantity("coverage", "Coverage", "larger")),
             functools.partial(manifold, measure=density_coverage, k=5),
+            6,
             {"neighbours": 5},
         ),
     }
+
+
+def check_counts(name: str, measure: FeatureMeasure, flag: str, samples: int, real: int) -> None:
+    """Raises ConfigError where there are too few samples, or real images, for a measure.
+
+    Args:
+      name: of the measure.
+      measure: it.
+      flag: what says how many samples there are.
+      samples: how many.
+      real: how many real images they are compared with.
+    """
+    if samples < measure.least:
+        raise ConfigError(f"{flag} is {samples}; {name} needs at least {measure.least}")
+    if measure.compares and real < measure.least:
+        raise ConfigError(f"there are {real} real images; {name} needs at least {measure.least}")
 
 
 def qualified(quantity: Quantity, samples: int, network: FeatureNetwork) -> Quantity:

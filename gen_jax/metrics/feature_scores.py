@@ -10,7 +10,7 @@ from gen_jax.data.dataset import Dataset
 from gen_jax.errors import ConfigError
 from gen_jax.metrics.choice import feature_network
 from gen_jax.metrics.collected import Collected, collect, reference
-from gen_jax.metrics.feature_measures import FeatureMeasure, feature_measures, qualified
+from gen_jax.metrics.feature_measures import FeatureMeasure, check_counts, feature_measures, qualified
 from gen_jax.metrics.feature_network import FeatureExtractor
 
 
@@ -61,6 +61,8 @@ def feature_scores(
             raise ConfigError(f"--eval-metrics has {name!r}; accepted: {', '.join(known)}")
     if dataset.kind != "image":
         raise ConfigError(f"--eval-metrics does not apply to {dataset.name}: it has points, not images")
+    for name in names:
+        check_counts(name, known[name], "--eval-samples", samples, dataset.test.size)
     extractor = FeatureExtractor(feature_network(dataset, mesh, say=say), mesh)
     return FeatureScores(
         [known[name] for name in names], reference(dataset, dataset.test, extractor), extractor, samples

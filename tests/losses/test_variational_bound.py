@@ -12,7 +12,8 @@ from gen_jax.losses import (
     linear_betas,
     prior_divergence,
     q_sample,
-    spread_times,
+    spread_draws,
+    step_shares,
     transition_cost,
 )
 
@@ -167,25 +168,42 @@ def test_prediction_is_clipped_to_the_range_of_images_unless_told():
     assert (plain > wide).any()
 
 
-@pytest.mark.parametrize(("n", "steps"), [(1, 2), (8, 9), (64, 1000), (7, 4)])
-def test_spread_times_share_out_evenly_the_times_after_the_first(n, steps):
-    draws = np.asarray(jax.vmap(lambda key: spread_times(key, n, steps))(jax.random.split(KEY, 400)))
-    assert draws.min() >= 1
-    assert draws.max() <= steps - 1
-    for times in draws:
-        # Between two times that follow each other there is the same share of the steps, to one step.
-        gaps = np.diff(np.sort(times))
-        assert (np.abs(gaps - (steps - 1) / n) <= 1 + 1e-6).all()
-    # Each example's own time is uniform.
+@pytest.mark.parametrize("betas", [linear_betas(1000), cosine_betas(250), BETAS, linear_betas(2, 0.1, 0.2)])
+def test_shares_are_those_of_standard_normal_pixels(betas):
+    alphas_bar = np.cumprod(1 - betas)
+    before, after = alphas_bar[:-1], alphas_bar[1:]
+    variance = betas[1:] * (1 - before) / (1 - after)
+    # The best prediction of x_0 leaves the variance 1 - alpha_bar_t, and the steps' means differ by so much of it.
+    divergence = (np.sqrt(before) * betas[1:] / (1 - after)) ** 2 * (1 - after) / (2 * variance)
+    shares = step_shares(NoiseSchedule.from_betas(betas))
+    np.testing.assert_allclose(shares, divergence / divergence.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 8])
+@pytest.mark.parametrize("shares", [[1.0], [0.25, 0.15, 0.6], [0.001] * 1000], ids=len)
+def test_spread_draws_have_the_shares_one_by_one_and_together_nearly_exactly(n, shares):
+    keys = jax.random.split(KEY, 400)
+    draws = np.asarray(jax.jit(jax.vmap(lambda key: spread_draws(key, n, jnp.asarray(shares))))(keys))
+    assert draws.min() >= 0
+    assert draws.max() < len(shares)
+    for value in np.unique(draws)[:20]:
+        counts = (draws == value).sum(axis=1)
+        assert (np.abs(counts - n * shares[value]) < 1 + 1e-4).all()
     for example in range(n):
-        assert abs(draws[:, example].mean() - steps / 2) < 5 * (steps - 1) / np.sqrt(12 * 400)
-    assert len(np.unique(draws)) > 0.9 * (steps - 1)
+        expected, spread = np.arange(len(shares)) @ shares, np.sqrt(np.arange(len(shares)) ** 2 @ shares)
+        assert abs(draws[:, example].mean() - expected) <= 5 * spread / np.sqrt(400)
 
 
-def test_batch_means_vary_less_than_with_independent_times():
-    x = levels(jax.random.uniform(KEY, (64, 4), minval=-1.0))
-    schedule = NoiseSchedule.from_betas(cosine_betas(50))
-    bounds = jax.jit(jax.vmap(lambda key: diffusion_elbo(zero_predictor, schedule, x, key)))(jax.random.split(KEY, 100))
-    of_means = np.asarray(bounds).mean(axis=1).std()
-    of_examples = np.asarray(bounds).std()
-    assert of_means < 0.75 * of_examples / np.sqrt(64)
+def test_every_step_costs_the_same_for_its_share_where_pixels_are_standard_normal():
+    schedule = NoiseSchedule.from_betas(linear_betas(200, 1e-3, 0.1))
+    x = jax.random.normal(jax.random.key(1), (2_000, 64))
+
+    def cost(t):
+        time = jnp.full(len(x), t)
+        x_t = q_sample(schedule, x, time, jax.random.normal(jax.random.fold_in(KEY, t), x.shape))
+        predicted = schedule.sqrt_alphas_bar[t] * x_t
+        return jnp.mean(transition_cost(schedule, x, x_t, time, predicted))
+
+    costs = jax.jit(lambda: jax.lax.map(cost, jnp.array([1, 5, 60, 199])))()
+    shares = step_shares(schedule)[jnp.array([0, 4, 59, 198])]
+    np.testing.assert_allclose(costs / shares, np.full(4, np.mean(costs / shares)), rtol=0.03)

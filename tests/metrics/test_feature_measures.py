@@ -4,7 +4,7 @@ from small_networks import first_pixels
 
 from gen_jax.errors import ConfigError
 from gen_jax.metrics.collected import Collected
-from gen_jax.metrics.feature_measures import Quantity, feature_measures, qualified, sample_count
+from gen_jax.metrics.feature_measures import Quantity, check_counts, feature_measures, qualified, sample_count
 from gen_jax.metrics.moments import Moments
 
 FID = Quantity("fid", "FID", "smaller")
@@ -58,19 +58,23 @@ def test_inception_score_has_its_splits_in_name_and_detail():
 
 
 @pytest.mark.parametrize(
-    ("name", "samples", "text"),
-    [
-        ("fid", 1, "--samples is 1; fid needs at least 2"),
-        ("kid", 3, "--samples is 3; kid needs at least 4"),
-        ("precision_recall", 3, "--samples is 3; neighbourhoods of 3 images need at least 4"),
-        ("density_coverage", 5, "--samples is 5; neighbourhoods of 5 images need at least 6"),
-        ("inception_score", 4, "there are 4 samples; 10 splits need at least as many"),
-    ],
+    ("name", "least"),
+    [("fid", 2), ("kid", 4), ("precision_recall", 4), ("density_coverage", 6), ("inception_score", 10)],
 )
-def test_too_few_samples_are_refused(name, samples, text):
+def test_as_many_as_a_measure_needs_are_enough_and_fewer_are_refused(name, least):
+    measure = feature_measures()[name]
+    check_counts(name, measure, "--samples", least, least)
+    assert all(np.isfinite(compute(name, gaussian(least), gaussian(least, seed=1))))
     with pytest.raises(ConfigError) as raised:
-        compute(name, gaussian(50), gaussian(samples))
-    assert str(raised.value) == text
+        check_counts(name, measure, "--samples", least - 1, least)
+    assert str(raised.value) == f"--samples is {least - 1}; {name} needs at least {least}"
+
+
+def test_too_few_real_images_are_refused_where_they_matter():
+    with pytest.raises(ConfigError) as raised:
+        check_counts("kid", feature_measures()["kid"], "--samples", 10, 3)
+    assert str(raised.value) == "there are 3 real images; kid needs at least 4"
+    check_counts("inception_score", feature_measures()["inception_score"], "--samples", 10, 0)
 
 
 def test_ten_thousand_samples_and_inception_have_plain_names():

@@ -42,5 +42,8 @@ def test_unknown_measures_and_points_are_refused(digits):
         "--eval-metrics has 'fdi'; accepted: fid, kid, inception_score, precision_recall, density_coverage"
     )
     with pytest.raises(ConfigError) as raised:
+        feature_scores(["fid", "kid"], 3, digits, make_mesh())
+    assert str(raised.value) == "--eval-samples is 3; kid needs at least 4"
+    with pytest.raises(ConfigError) as raised:
         feature_scores(["fid"], 100, load_dataset("ring8"), make_mesh())
     assert str(raised.value) == "--eval-metrics does not apply to ring8: it has points, not images"

@@ -132,33 +132,33 @@ def test_memory_does_not_grow_with_the_draws():
     assert max(asked) <= 64
 
 
-@pytest.mark.parametrize("size", [1, 19])
-def test_padding_does_not_count(size):
-    found = sampler(points=POINTS[:size], draws=3)(state_of(LINEAR))
+def test_padding_does_not_count():
+    found = sampler(draws=3)(state_of(LINEAR))
     expected = []
-    for number, start in enumerate(range(0, size, 8)):
-        rows = POINTS[np.minimum(np.arange(start, start + 8), size - 1)]
+    for number, start in enumerate(range(0, 19, 8)):
+        rows = POINTS[np.minimum(np.arange(start, start + 8), 18)]
         # Noise depends on the position in the batch, and padding comes last.
-        weights = chunk_weights(rows, number, 0, 3)[:, : min(8, size - start)]
+        weights = chunk_weights(rows, number, 0, 3)[:, : 19 - start]
         expected.append(special.logsumexp(weights, axis=0) - np.log(3))
     expected = np.concatenate(expected)
-    assert found.examples == len(expected) == size
+    assert found.examples == len(expected) == 19
     np.testing.assert_allclose(found.mean, expected.mean(), rtol=1e-5)
-    assert (found.interval is None) == (size == 1)
 
 
 def test_same_seed_gives_the_same_number_and_another_seed_another():
-    first, again, other = (sampler(seed=seed)(state_of(LINEAR)).mean for seed in (0, 0, 1))
-    assert first == again != other
+    examine, state = sampler(), state_of(LINEAR)
+    first, again = examine(state), examine(state)
+    assert first == again
+    assert first.mean != sampler(seed=1)(state).mean
 
 
 def test_devices_share_a_batch_and_with_virtual_shards_agree_to_the_bit():
     def found(devices):
-        shards = VirtualShards(make_mesh(jax.devices()[:devices]), unroll=True)
+        shards = VirtualShards(make_mesh(jax.devices()[:devices]), unroll=False)
         return sampler(devices=devices, reduce=shards)(state_of(LINEAR))
 
     assert found(1) == found(2)
-    np.testing.assert_allclose(sampler(devices=4)(state_of(LINEAR)).mean, sampler()(state_of(LINEAR)).mean, rtol=1e-6)
+    np.testing.assert_allclose(sampler(devices=2)(state_of(LINEAR)).mean, sampler()(state_of(LINEAR)).mean, rtol=1e-6)
 
 
 def test_averages_are_scored_where_the_game_keeps_them():
