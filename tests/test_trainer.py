@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 import pytest
 import toy_experiment
 from rich.console import Console
+from small_networks import first_pixels
 
 import gen_jax
 from gen_jax.data import load_dataset
@@ -310,3 +311,43 @@ def test_evaluation_refuses_other_data_than_the_runs(training, monkeypatch):
     assert str(error.value) == (
         f"the data ring8 are not those of the run: fingerprint another, not {known.fingerprint}"
     )
+
+
+# Scores during training, and the page at the end
+
+
+def test_scores_of_samples_are_measured_at_each_evaluation_and_may_decide_what_is_kept(training, monkeypatch):
+    monkeypatch.setattr("gen_jax.metrics.feature_scores.feature_network", lambda *args, **options: first_pixels(20))
+    name = "fid_50_pixels_classifier"
+    training(data="digits", eval_metrics=("fid", "precision_recall"), eval_samples=50, keep_best=name)
+    lines = [json.loads(line) for line in (training.directory / "metrics.jsonl").read_text().splitlines()]
+    scores = [line for line in lines if line["split"] == "eval"]
+    assert [line["step"] for line in scores] == [5, 10, 12]
+    assert all(line[name] > 0 and 0 <= line["recall_50_pixels_classifier"] <= 1 for line in scores)
+
+
+def test_a_score_that_does_not_apply_is_refused_before_training(training):
+    with pytest.raises(ConfigError, match="--eval-metrics does not apply to ring8: it has points, not images"):
+        training(eval_metrics=("fid",))
+    assert not training.directory.exists()
+
+
+def test_the_report_is_written_at_the_end_and_again_when_the_run_has_gone_on(training):
+    training(report=True, steps=2)
+    page = training.directory / "report.html"
+    assert training.said("report   ") == [f"report   {page}"]
+    written = page.stat().st_mtime_ns
+    training(report=True, steps=2)
+    assert page.stat().st_mtime_ns == written
+    training(report=True, steps=4)
+    assert page.stat().st_mtime_ns > written
+
+
+def test_a_report_that_fails_is_one_warning_and_the_run_no_worse(training, monkeypatch):
+    def fails(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gen_jax.report.write_page", fails)
+    training(report=True, steps=2)
+    assert training.said("warning") == ["warning: no report: No space left on device"]
+    assert training.steps == [2]
