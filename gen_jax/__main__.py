@@ -164,16 +164,19 @@ def hype(
 
 
 @app.command
-def inception(*, weights: Path, any_weights: bool = False) -> None:
+def inception(weights: Path | None = None, any_weights: bool = False) -> None:
     """Converts the weights of Inception-v3 that FID is defined by, once, and keeps them in the cache directory.
 
     Args:
-        weights: The published file.
+        weights: The published file (without it: which file that is, or where it is kept once it was converted).
         any_weights: Take other weights of the same architecture; scores by them have another name.
     """
-    from gen_jax.metrics.inception import convert
+    from gen_jax.metrics.inception import SHA256, convert, missing, stored_at
 
-    print(convert(weights, any_weights))
+    stored = stored_at(SHA256)
+    if weights is None and not stored.exists():
+        raise ConfigError(missing())
+    print(stored if weights is None else convert(weights, any_weights))
 
 
 @app.command

@@ -13,6 +13,7 @@ import gen_jax
 from gen_jax.__main__ import main
 from gen_jax.experiment import find
 from gen_jax.experiment import main as train
+from gen_jax.metrics.inception import FILE, PROJECT, SHA256
 
 TESTS = Path(__file__).parent
 
@@ -198,8 +199,12 @@ def test_weights_that_are_not_inceptions_are_refused(shell, tmp_path):
     code, _, err = shell("inception", "--weights", "weights.pth")
     assert code == 2
     assert err.startswith("error: weights.pth is not pt_inception-2015-12-05-6726825d.pth (release fid_weights")
-    code, _, err = shell("inception", "--weights", "none.pth")
-    assert (code, err.count("\n")) == (2, 1)
+    for arguments in ([], ["--weights", "none.pth"]):
+        code, _, err = shell("inception", *arguments)
+        assert (code, err.count("\n")) == (2, 1)
+        assert FILE in err
+        assert PROJECT in err
+        assert f"SHA-256 {SHA256}" in err
 
 
 def test_digest_prints_it_and_no_more(shell, points):

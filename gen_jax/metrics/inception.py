@@ -217,5 +217,5 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read ({error.strerror or error}); expected is {FILE} ({PROJECT})"
+            f"{path} cannot be read ({error.strerror or error}); expected is {FILE} ({PROJECT}; SHA-256 {SHA256})"
         ) from error
