@@ -89,6 +89,7 @@ def test_defaults_pass():
         ({"eval_every": -1}, "--eval-every is -1; accepted: a number of at least 0"),
         ({"save_every": -1}, "--save-every is -1; accepted: a number of at least 0"),
         ({"keep": 1}, "--keep is 1; accepted: a number of at least 2"),
+        ({"eval_samples": 1}, "--eval-samples is 1; accepted: a number of at least 2"),
         ({"grid_samples": 5000}, "--grid-samples is 5000; accepted: a number from 1 to 4096"),
         ({"count": 0}, "--count is 0; accepted: a number of at least 1"),
         ({"decay": 1.0}, "--decay is 1.0; accepted: a number of at least 0 and below 1"),
@@ -123,8 +124,8 @@ def test_every_number_has_a_range():
     numbers = {
         f.name for f in dataclasses.fields(Example) if isinstance(getattr(Example(), f.name), int | float | tuple)
     }
-    switches = {"skip_bad_images", "reproducible", "distributed"}
-    assert ranged == (numbers - switches) | {"image_size"}
+    switches_and_names = {"skip_bad_images", "reproducible", "distributed", "report", "eval_metrics"}
+    assert ranged == (numbers - switches_and_names) | {"image_size"}
 
 
 def test_free_fields_are_those_that_leave_the_learning_alone():
@@ -135,12 +136,15 @@ def test_free_fields_are_those_that_leave_the_learning_alone():
         "steps",
         "log_every",
         "eval_every",
+        "eval_metrics",
+        "eval_samples",
         "save_every",
         "keep",
         "keep_best",
         "on_nonfinite",
         "fsdp",
         "distributed",
+        "report",
         "grid_samples",
     }
     assert free_fields(Config) == free
