@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX is imported: the tests of sharding want several devices on one CPU.
@@ -24,6 +25,21 @@ compiled = Path(os.environ["GEN_JAX_TESTS"], os.environ.get("PYTEST_XDIST_WORKER
 for name, value in (("compilation_cache_dir", str(compiled)), ("persistent_cache_min_compile_time_secs", 0)):
     os.environ[f"JAX_{name.upper()}"] = str(value)
     jax.config.update(f"jax_{name}", value)
+
+
+# Compiling is most of the time here, so it is done as cheaply as XLA can. What is said of bits is tested on programs as
+# users have them: in other processes, and in files that use the fixture below.
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
+def compiled_as_for_users() -> Iterator[None]:
+    """All of XLA's passes, for the tests of a file."""
+    for disabled in (False, True):
+        jax.config.update("jax_disable_most_optimizations", disabled)
+        jax.clear_caches()
+        if not disabled:
+            yield
 
 
 @pytest.fixture(autouse=True)

@@ -48,11 +48,10 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def compile_once(tmp_path_factory):
-    """Runs of one experiment share what they compile, as cheaply as XLA can: compiling is most of the time here."""
+    """Runs of one experiment share what they compile."""
     wanted = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_disable_most_optimizations": True,
     }
     before = {name: jax.config.values[name] for name in wanted}
     for values in (wanted, before):

@@ -1,5 +1,6 @@
 """Trained runs to be measured, and a feature network that needs no training."""
 
+import dataclasses
 import io
 
 import pytest
@@ -14,8 +15,6 @@ from gen_jax.trainer import train_run
 
 
 def trained(experiment, directory, preset="default", **changes):
-    import dataclasses
-
     config = dataclasses.replace(experiment.presets[preset], run_dir=str(directory), **changes)
     train_run(experiment, config, Console(file=io.StringIO()))
     return directory
@@ -37,7 +36,7 @@ def image_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vae_run(tmp_path_factory):
     """A VAE of binary pixels, with averaged weights."""
-    return gen_jax.load(trained(vae.EXPERIMENT, tmp_path_factory.mktemp("vae") / "run", "tiny", steps=60))
+    return gen_jax.load(trained(vae.EXPERIMENT, tmp_path_factory.mktemp("vae") / "run", "tiny"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ def names(scores):
 def test_every_score_says_what_it_depends_on(subject, vae_run):
     made = subject(vae_run, samples=40, importance_samples=3, splits=4)
     for score in measure(made, ["all"]):
-        assert score.step == 60
+        assert score.step == 20
         assert score.protocol["seed"] == 0
         assert score.protocol["weights"] == "average"
         if {"samples"} & set(score.protocol):

@@ -15,6 +15,8 @@ from gen_jax.training import keys as key_paths
 from gen_jax.training.sharding import make_mesh, replicated, split_batch
 from gen_jax.training.state import leaves_by_name
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
+
 POINTS = np.random.default_rng(0).normal([2.0, -1.0], 0.5, (40, 2)).astype(np.float32)
 
 

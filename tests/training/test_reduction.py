@@ -15,6 +15,8 @@ from gen_jax.training import Program, digest, keys
 from gen_jax.training.reduction import SHARDS, VirtualShards, add_in_tree, whole_batch
 from gen_jax.training.sharding import make_mesh, replicated
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
+
 # XLA compiles for one CPU device by other passes, which is why a reproducible run has at least two.
 COUNTS = (2, 4, 8)
 ways = pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "looped"])

@@ -16,6 +16,8 @@ from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.evaluation import Evaluator
 from gen_jax.training.loop import Cadence
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
+
 
 class Killed(Exception):
     """The run is cut off here."""

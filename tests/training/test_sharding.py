@@ -19,6 +19,8 @@ from gen_jax.training import Aux, Player, Program, Turn, digest
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.sharding import make_mesh, replicated, split_batch, state_shardings
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
+
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_a_mesh_has_all_devices_along_data_and_axes_that_xla_partitions(count):
