@@ -13,16 +13,6 @@ from gen_jax.training.game import Density
 from gen_jax.training.retention import larger_is_better
 
 NAMES = {"elbo": "ELBO", "kl": "KL term of the ELBO", "log_likelihood": "log p(x|z)"}
-# Parts of a bound, and of a game: neither direction is better.
-UNDIRECTED = (
-    "kl",
-    "log_likelihood",
-    "wasserstein",
-    "discriminator_loss",
-    "generator_loss",
-    "real_logits",
-    "fake_logits",
-)
 
 
 def held_out(subject: Subject) -> list[Score]:
@@ -123,8 +113,7 @@ def unit(name: str) -> str:
     return "nats" if name in NAMES else ""
 
 
-def direction(name: str) -> Literal["larger", "smaller"] | None:
-    """Which direction is better, where one is."""
-    if name in UNDIRECTED:
-        return None
-    return "larger" if larger_is_better(name) else "smaller"
+def direction(name: str) -> Literal["larger"] | None:
+    """Which direction is better, where a name says it: a loss means another thing in each experiment."""
+    # A part of the bound, for all that its name says.
+    return "larger" if larger_is_better(name) and name != "log_likelihood" else None

@@ -43,6 +43,11 @@ def test_last_weights_are_measured_if_asked_for(subject, vae_run):
     assert (averaged.protocol["weights"], last.protocol["weights"]) == ("average", "last")
 
 
+def test_a_loss_has_no_direction_for_it_means_another_thing_in_each_experiment(subject, image_run):
+    (loss,) = measure(subject(image_run), ["held_out"])
+    assert (loss.metric, loss.better) == ("loss", None)
+
+
 def test_weights_without_an_average_are_called_last(subject, image_run):
     assert measure(subject(image_run), ["held_out"])[0].protocol["weights"] == "last"
 
