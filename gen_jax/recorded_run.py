@@ -13,16 +13,12 @@ from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, StorageError
 from gen_jax.experiment import find
 from gen_jax.metrics.comparison import HELD_OUT, Member
+from gen_jax.metrics.logged import LIKELIHOODS, UNITS, direction
 from gen_jax.metrics.score import Score, read_scores
 from gen_jax.run_directory import RunDirectory
 from gen_jax.training.game import Game
 from gen_jax.training.metrics_log import read_lines
-from gen_jax.training.retention import larger_is_better
 from gen_jax.training.storage import first_line
-
-# How probable data are; what that means depends on how they are observed.
-LIKELIHOODS: dict[str, Literal["larger", "smaller"]] = {"elbo": "larger", "nll": "smaller", "bits_per_dim": "smaller"}
-UNITS = {"elbo": "nats", "kl": "nats", "log_likelihood": "nats", "nll": "nats"}
 
 
 @dataclass(frozen=True)
@@ -127,12 +123,13 @@ def _held_out(logged: Mapping[str, Mapping[int, float]], module: str, game: Game
 
 def _meaning(name: str, module: str, game: Game | None) -> tuple[Literal["larger", "smaller"] | None, dict[str, Any]]:
     """Which direction of a logged metric is better, and what has to be equal for it to be compared."""
+    better = direction(name)
     if name in LIKELIHOODS and game is not None and game.density is not None:
-        return LIKELIHOODS[name], {"observed": game.density.observed}
-    if name not in LIKELIHOODS and name != "log_likelihood" and larger_is_better(name):
-        return "larger", {}
-    # What is not known by its name, such as a loss, means what the experiment means by it.
-    return None, {"experiment": _short(module)}
+        return better, {"observed": game.density.observed}
+    if name in LIKELIHOODS or better is None:
+        # What is not known by its name, such as a loss, means what the experiment means by it.
+        return None, {"experiment": _short(module)}
+    return better, {}
 
 
 def _short(module: str) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import json
-import math
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from gen_jax.config import Config, flag, shown
 from gen_jax.data import Dataset
 from gen_jax.errors import GenJaxError
 from gen_jax.experiment import Experiment, find
+from gen_jax.metrics.evenly import thinned
 from gen_jax.metrics.score import read_scores
 from gen_jax.pages.page import count, write_page
 from gen_jax.pages.pictures import picture, read_png, reduced
@@ -149,15 +149,9 @@ def sample_grids(run: Run) -> Iterator[tuple[int, np.ndarray]]:
     found = sorted(directory.glob("*.png")) if directory.exists() else []
     paths = [path for path in found if path.stem.isdecimal() and int(path.stem) <= run.step]
     largest = max((path.stat().length for path in paths), default=1)
-    for index in evenly(len(paths), min(MOST_GRIDS, max(1, MOST_BYTES // largest))):
+    for path in thinned(paths, min(MOST_GRIDS, max(2, MOST_BYTES // largest))):
         try:
-            yield int(paths[index].stem), read_png(paths[index].read_bytes())
+            yield int(path.stem), read_png(path.read_bytes())
         except (OSError, SyntaxError):
             # Damaged: Pillow raises either.
             continue
-
-
-def evenly(size: int, most: int) -> list[int]:
-    """At most `most` of the positions 0..size-1, evenly spaced, the last among them."""
-    stride = size if most == 1 else math.ceil((size - 1) / (most - 1))
-    return list(range(size - 1, -1, -max(stride, 1)))[::-1]

@@ -10,6 +10,7 @@ from jax.extend.core import Literal
 from jaxtyping import UInt8
 
 from gen_jax.data import Dataset, Split
+from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.neighbours import nearest
 from gen_jax.pages.charts import Chart, Series
 from gen_jax.pages.pictures import Image, picture
@@ -126,7 +127,7 @@ def neighbours(run: Run, dataset: Dataset, step: int, grid: Image) -> Neighbours
     train = dataset.train
     pixels = samples.shape[1]
     most = min(train.size, SEARCHED // pixels, DECODED if train.arrays is None else train.size)
-    places = np.linspace(0, train.size - 1, most).round().astype(np.int64)
+    places = evenly_spread(train.size, most)
     parts = [places[start : start + AT_ONCE // pixels] for start in range(0, most, AT_ONCE // pixels)]
     queries = np.concatenate([samples, flat(spread(dataset.test, HELD_OUT)["x"])])
     distances, indices = nearest_in_parts(queries, train, parts, min(NEIGHBOURS, most))

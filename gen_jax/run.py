@@ -19,7 +19,7 @@ from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import find
-from gen_jax.metrics import SampleMetric, sample_metrics
+from gen_jax.metrics import SampleMetric
 from gen_jax.run_directory import RunDirectory
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
@@ -203,20 +203,11 @@ class Run:
             raise ConfigError(f"seed is {seed}; accepted: a number from 0 to {2**32 - 1}")
         return self.sampler(self.state, keys.derive(jax.random.key(seed), "sample"), n, **condition)
 
-    def evaluate(self, data_dir: str | None = None) -> dict[str, float]:
-        """All metrics that the method and the data allow, on the held-out data, by name.
+    def evaluate(self, metrics: Sequence[str] = (), data_dir: str | None = None, **protocol: Any) -> list["Score"]:
+        """Scores with all that they depend on: `run.evaluate(["fid", "nll"], samples=10_000)`.
 
         Args:
-          data_dir: where the data are, if not where they were during training.
-        """
-        dataset = self.load_data(data_dir)
-        return Examiner(self.game, dataset, self.mesh, self.config, sample_metrics(dataset))(self.state)
-
-    def measure(self, metrics: Sequence[str] = ("all",), data_dir: str | None = None, **protocol: Any) -> list["Score"]:
-        """Scores with all that they depend on: `run.measure(["fid", "nll"], samples=10_000)`.
-
-        Args:
-          metrics: names of measures, or "all" that apply.
+          metrics: names of measures; "all" that apply; or none for those that take seconds.
           data_dir: where the data are, if not where they were during training.
           **protocol: see `gen_jax.measures.Protocol`.
 

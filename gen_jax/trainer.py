@@ -15,7 +15,7 @@ from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, mesh_for
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
-from gen_jax.metrics import SampleMetric, cheap_sample_metrics
+from gen_jax.metrics import SampleMetric, sample_metrics
 from gen_jax.metrics.feature_scores import feature_scores
 from gen_jax.rollback import leave_out
 from gen_jax.run import Description, Examiner, Run, initial_state, picture, wanted_state
@@ -67,7 +67,7 @@ class TrainingRun:
 
     def sample_metrics(self) -> list[SampleMetric]:
         """What is measured on samples at every evaluation."""
-        metrics = cheap_sample_metrics(self.dataset)
+        metrics = sample_metrics(self.dataset)
         names, samples = self.config.eval_metrics, self.config.eval_samples
         if names:
             metrics.append(feature_scores(names, samples, self.dataset, self.mesh, self.say))

@@ -1,18 +1,16 @@
 """How probable held-out data are: what a method itself reports, log p(x) by importance sampling, bits per dimension."""
 
 import functools
-from typing import Any, Literal
+from typing import Any
 
 from gen_jax.measures.applies import DoesNotApply
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.likelihood import ImportanceSampler, LogLikelihood, bits_per_dim
+from gen_jax.metrics.logged import NAMES, UNITS, direction
 from gen_jax.metrics.score import Score
 from gen_jax.run import Examiner
 from gen_jax.training.game import Density
-from gen_jax.training.retention import larger_is_better
-
-NAMES = {"elbo": "ELBO", "kl": "KL term of the ELBO", "log_likelihood": "log p(x|z)"}
 
 
 def held_out(subject: Subject) -> list[Score]:
@@ -21,7 +19,7 @@ def held_out(subject: Subject) -> list[Score]:
         raise DoesNotApply("held_out does not apply: the method measures nothing on held-out data")
     return [
         subject.score(
-            Quantity(name, NAMES.get(name, name), direction(name)), Found(value), protocol(subject), unit(name)
+            Quantity(name, NAMES.get(name, name), direction(name)), Found(value), protocol(subject), UNITS.get(name, "")
         )
         for name, value in reported(subject).items()
     ]
@@ -106,14 +104,3 @@ def protocol(subject: Subject) -> dict[str, Any]:
         "data": subject.described("test", subject.dataset.test),
     }
     return found if subject.game.density is None else {**found, "observed": subject.game.density.observed}
-
-
-def unit(name: str) -> str:
-    """Of what a method measures on held-out data."""
-    return "nats" if name in NAMES else ""
-
-
-def direction(name: str) -> Literal["larger"] | None:
-    """Which direction is better, where a name says it: a loss means another thing in each experiment."""
-    # A part of the bound, for all that its name says.
-    return "larger" if larger_is_better(name) and name != "log_likelihood" else None

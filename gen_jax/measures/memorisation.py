@@ -7,7 +7,7 @@ import numpy as np
 from gen_jax.data.dataset import Split
 from gen_jax.measures.applies import images_only
 from gen_jax.measures.subject import KEPT_IMAGES, Subject
-from gen_jax.metrics.collected import evenly_spread
+from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.memorisation import Memorisation, TrainingNeighbours, memorisation
 from gen_jax.metrics.score import Score

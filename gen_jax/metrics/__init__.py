@@ -12,7 +12,6 @@ __all__ = [
     "MixtureCoverage",
     "Recognition",
     "SampleMetric",
-    "cheap_sample_metrics",
     "mixture_coverage",
     "sample_metrics",
 ]
@@ -34,16 +33,8 @@ class SampleMetric(Protocol):
         """Maps that many samples to numbers by name."""
 
 
-def cheap_sample_metrics(dataset: Dataset) -> list[SampleMetric]:
+def sample_metrics(dataset: Dataset) -> list[SampleMetric]:
     """What is measured on samples at every evaluation during training."""
     if dataset.mixture is not None:
         return [MixtureCoverage(dataset.mixture.centres, dataset.mixture.sigma)]
     return []
-
-
-def sample_metrics(dataset: Dataset) -> list[SampleMetric]:
-    """Everything that can be measured on samples with what the data set brings."""
-    metrics = cheap_sample_metrics(dataset)
-    if dataset.name == "digits" and dataset.train.arrays is not None:
-        metrics.append(Recognition(dataset.train.arrays["x"], dataset.train.arrays["label"]))
-    return metrics

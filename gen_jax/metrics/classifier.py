@@ -104,15 +104,11 @@ def game(module: ConvClassifier, steps: int) -> Game:
     def loss(params: Params, variables: Variables, batch: Batch, key: Array, carry: None) -> tuple[Array, Aux]:
         return cross_entropy(classify(module, params["classifier"], batch["x"])[1], batch["label"]), Aux()
 
-    def sample(params: Params, variables: Variables, key: Array, n: int) -> Array:
-        raise NotImplementedError("a classifier has no samples")
-
     return Game(
         init=lambda key, example: {"classifier": dict(module.init(key, example["x"]))},
         players={"classifier": Player(("classifier",), loss, optimizer)},
         turns=(Turn(("classifier",)),),
         transform=Signed(),
-        sample=sample,
     )
 
 

@@ -10,6 +10,7 @@ from gen_jax.data.batches import evaluation_batches
 from gen_jax.data.cache import cached
 from gen_jax.data.dataset import Dataset, Split
 from gen_jax.metrics.content import split_digest
+from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_network import FeatureExtractor
 from gen_jax.metrics.moments import Moments
 
@@ -58,11 +59,6 @@ def collect(parts: Iterable[np.ndarray], size: int, extractor: FeatureExtractor,
         features.append(seen.features[kept_positions[low:high] - first])
         first += len(seen.features)
     return Collected(moments, np.concatenate(features), np.concatenate(probabilities))
-
-
-def evenly_spread(size: int, count: int) -> np.ndarray:
-    """At most `count` positions from 0 to size - 1, in order. (The first would not do: folders are sorted by class.)"""
-    return np.unique(np.linspace(0, size - 1, min(size, count)).round().astype(np.int64))
 
 
 def images_of(split: Split, batch_size: int = 256) -> Iterator[np.ndarray]:

@@ -26,11 +26,6 @@ class Recognition:
     labels: np.ndarray
     samples: int = 1000
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the numbers are called."""
-        return "recognised", "rarest_class"
-
     @functools.cached_property
     def _classifier(self) -> Any:
         from sklearn.ensemble import ExtraTreesClassifier

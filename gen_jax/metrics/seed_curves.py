@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gen_jax.metrics.evenly import thinned
 from gen_jax.metrics.intervals import Interval, t_interval, with_interval
 
 Logged = Mapping[int, float]
@@ -55,10 +56,3 @@ def seed_curve(seeds: Mapping[int, Logged], points: int = 400, interval: Interva
         tuple(estimate.low for estimate in estimates),
         tuple(estimate.high for estimate in estimates),
     )
-
-
-def thinned(steps: list[int], points: int) -> list[int]:
-    """At most so many of the steps, two or more, evenly chosen, the first and the last included."""
-    if len(steps) <= points:
-        return steps
-    return [steps[round(i * (len(steps) - 1) / (points - 1))] for i in range(points)]

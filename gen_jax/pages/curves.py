@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gen_jax.metrics.evenly import thinned
 from gen_jax.pages.charts import Chart, Series
 
 Line = Mapping[str, Any]
@@ -43,18 +44,12 @@ def families(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def thinned(lines: Sequence[Line], most: int = MOST_POINTS) -> list[Line]:
-    """At most about `most` of the lines, evenly chosen, the last among them."""
-    stride = -(-len(lines) // most)
-    return list(lines[::-1][::stride][::-1]) if stride > 1 else list(lines)
-
-
 def curves(lines: Iterable[Line]) -> list[Chart]:
     """A chart for each family of metrics; training and evaluation are lines of the same chart."""
     by_split: dict[str, list[Line]] = {split: [] for split in SPLITS}
     for line in lines:
         by_split.setdefault(line["split"], []).append(line)
-    by_split = {split: thinned(found) for split, found in by_split.items()}
+    by_split = {split: thinned(found, MOST_POINTS) for split, found in by_split.items()}
     names = dict.fromkeys(name for found in by_split.values() for line in found for name in line)
     drawn = families(name for name in names if name not in ("step", "split"))
     return [Chart(title(family), _series(family, members, by_split)) for family, members in drawn.items()]

@@ -12,6 +12,7 @@ import jax
 import optax
 
 from gen_jax.data.transforms import Transform
+from gen_jax.errors import ConfigError
 
 Array = jax.Array
 PyTree = Any
@@ -127,6 +128,12 @@ class Sampling(NamedTuple):
 
 ONE_PASS = Sampling()
 
+
+def no_samples(params: Params, variables: Variables, key: Array, n: int) -> Array:
+    """The samples of a game that makes none, such as a classifier's: raises ConfigError."""
+    raise ConfigError("the method has no samples")
+
+
 View = Callable[[Params, Variables, Batch, Array], Array]
 """A picture of what a method does: (params, variables, batch, key) -> (rows, columns, *shape) in the networks' range.
 
@@ -158,7 +165,7 @@ class Game:
     players: Mapping[str, Player]
     turns: Sequence[Turn]
     transform: Transform
-    sample: Callable[..., Array]
+    sample: Callable[..., Array] = no_samples
     evaluate: Callable[[Params, Variables, Batch, Array], dict[str, Array]] | None = None
     averages: Mapping[str, optax.Schedule] = dataclasses.field(default_factory=dict)
     carry: Any = None

@@ -92,5 +92,5 @@ def test_options_out_of_range_are_refused(subject, image_run, options, text):
 
 
 def test_from_python(vae_run):
-    scores = vae_run.measure(["held_out", "nll"], importance_samples=2)
+    scores = vae_run.evaluate(["held_out", "nll"], importance_samples=2)
     assert names(scores) == {"elbo", "kl", "log_likelihood", "nll"}

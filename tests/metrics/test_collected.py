@@ -1,9 +1,9 @@
 import numpy as np
-import pytest
 from small_networks import first_pixels
 
 from gen_jax.data.dataset import Dataset, Split
-from gen_jax.metrics.collected import collect, evenly_spread, images_of, reference
+from gen_jax.metrics.collected import collect, images_of, reference
+from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_network import FeatureExtractor
 from gen_jax.training.sharding import make_mesh
 
@@ -30,15 +30,6 @@ def test_moments_and_probabilities_are_of_all_images_and_kept_features_evenly_sp
     np.testing.assert_array_equal(found.features, features[evenly_spread(50, 10)])
     np.testing.assert_allclose(found.probabilities[:, 1], x[:, 0, 0, 0] / 255, rtol=1e-6)
     assert found.count == 50
-
-
-@pytest.mark.parametrize(("size", "count"), [(10, 10), (10, 20), (100, 7), (1, 5)])
-def test_evenly_spread_positions_have_both_ends_and_equal_gaps(size, count):
-    positions = evenly_spread(size, count)
-    assert len(positions) == min(size, count)
-    assert positions[0] == 0
-    assert positions[-1] == size - 1
-    assert len(positions) < 3 or np.ptp(np.diff(positions)) <= 1
 
 
 def test_images_of_a_split_are_all_and_once():

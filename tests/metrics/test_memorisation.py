@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.datasets import load_digits
 
 from gen_jax.metrics.memorisation import TrainingNeighbours, memorisation
 from gen_jax.metrics.neighbours import nearest
@@ -11,15 +10,8 @@ def features(n: int, seed: int, d: int = 8) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def digits() -> np.ndarray:
-    """1,797 real images, uint8 (n, 64)."""
-    images = load_digits().data.astype(np.uint8) * 16
-    return np.random.default_rng(0).permutation(images)
-
-
-def test_a_generator_of_training_images_is_caught(digits):
-    training, held_out = digits[:1200], TrainingNeighbours.of(digits[1200:], digits[:1200])
+def test_a_generator_of_training_images_is_caught(digit_pixels):
+    training, held_out = digit_pixels[:1200], TrainingNeighbours.of(digit_pixels[1200:], digit_pixels[:1200])
     found = memorisation(TrainingNeighbours.of(training[200:500], training), held_out)
     assert (found.distance_ratio, found.farther, found.copied, found.authenticity) == (0, 0, 1, 0)
     assert found.z < -20
@@ -32,8 +24,8 @@ def test_a_generator_of_training_images_is_caught(digits):
     assert found.authenticity < 0.01
 
 
-def test_a_generator_of_fresh_images_is_not_caught(digits):
-    training, held_out, samples = digits[:1000], digits[1000:1400], digits[1400:]
+def test_a_generator_of_fresh_images_is_not_caught(digit_pixels):
+    training, held_out, samples = digit_pixels[:1000], digit_pixels[1000:1400], digit_pixels[1400:]
     found = memorisation(TrainingNeighbours.of(samples, training), TrainingNeighbours.of(held_out, training))
     assert found.distance_ratio == pytest.approx(1, abs=0.05)
     assert abs(found.z) < 3
@@ -43,18 +35,18 @@ def test_a_generator_of_fresh_images_is_not_caught(digits):
     assert found.authenticity == pytest.approx(found.held_out_authenticity, abs=0.1)
 
 
-def test_a_generator_that_copies_sometimes_is_known_by_its_share(digits):
-    training, held_out = digits[:1000], TrainingNeighbours.of(digits[1000:1400], digits[:1000])
-    mixed = np.concatenate([training[:99], digits[1400:]])
+def test_a_generator_that_copies_sometimes_is_known_by_its_share(digit_pixels):
+    training, held_out = digit_pixels[:1000], TrainingNeighbours.of(digit_pixels[1000:1400], digit_pixels[:1000])
+    mixed = np.concatenate([training[:99], digit_pixels[1400:]])
     found = memorisation(TrainingNeighbours.of(mixed, training), held_out)
     assert found.copied == pytest.approx(99 / len(mixed), abs=0.01)
     assert found.z < -3
     assert 0.6 < found.distance_ratio < 0.9
 
 
-def test_smooth_images_are_close_to_the_training_set_but_no_copies(digits):
-    training, held_out = digits[:1200], TrainingNeighbours.of(digits[1200:], digits[:1200])
-    among = nearest(digits[1200:], training, 8)[1]
+def test_smooth_images_are_close_to_the_training_set_but_no_copies(digit_pixels):
+    training, held_out = digit_pixels[:1200], TrainingNeighbours.of(digit_pixels[1200:], digit_pixels[:1200])
+    among = nearest(digit_pixels[1200:], training, 8)[1]
     blurry = training[among].mean(axis=1).astype(np.float32)
     found = memorisation(TrainingNeighbours.of(blurry, training), held_out)
     assert found.distance_ratio < 0.95
@@ -102,8 +94,8 @@ def test_statistic_is_that_of_mann_and_whitney():
     assert found.z < 0
 
 
-def test_held_out_data_that_were_trained_on_give_no_ratio(digits):
-    copies = TrainingNeighbours.of(digits[:50], digits[:300])
+def test_held_out_data_that_were_trained_on_give_no_ratio(digit_pixels):
+    copies = TrainingNeighbours.of(digit_pixels[:50], digit_pixels[:300])
     found = memorisation(copies, copies)
     assert np.isnan(found.distance_ratio)
     assert found.held_out_copied == 1

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from sklearn.neighbors import NearestNeighbors
 
 from gen_jax.errors import ConfigError
@@ -10,13 +9,6 @@ from gen_jax.metrics.neighbours import nearest
 
 def features(n: int, seed: int, d: int = 8) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def digits() -> np.ndarray:
-    """1,797 real images, uint8 (n, 64)."""
-    images = load_digits().data.astype(np.uint8) * 16
-    return np.random.default_rng(0).permutation(images)
 
 
 @pytest.mark.parametrize(("count", "d"), [(1, 8), (5, 8), (3, 300)])
@@ -40,8 +32,8 @@ def test_many_blocks_give_what_one_gives(monkeypatch):
     np.testing.assert_array_equal(whole[1], parts[1])
 
 
-def test_pixels_are_compared_as_numbers(digits):
-    queries, references = digits[:100], digits[100:600]
+def test_pixels_are_compared_as_numbers(digit_pixels):
+    queries, references = digit_pixels[:100], digit_pixels[100:600]
     squares = ((queries[:, None].astype(int) - references[None].astype(int)) ** 2).sum(axis=-1)
     distances, indices = nearest(queries, references, 2)
     np.testing.assert_array_equal(distances, np.sqrt(np.sort(squares, axis=1)[:, :2]))

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from gen_jax.metrics.seed_curves import seed_curve, thinned
+from gen_jax.metrics.seed_curves import seed_curve
 
 
 def test_mean_and_interval_at_the_steps_that_all_have():
@@ -27,8 +27,6 @@ def test_one_seed_has_no_interval():
 
 
 def test_long_curves_are_thinned_evenly_with_both_ends():
-    assert thinned(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert thinned([3, 4], 5) == [3, 4]
     curve = seed_curve({0: {step: float(step) for step in range(1, 5001)}}, points=400)
     assert len(curve.steps) == 400
     assert (curve.steps[0], curve.steps[-1]) == (1, 5000)

@@ -1,6 +1,6 @@
 import itertools
 
-from gen_jax.pages.curves import curves, families, thinned, title
+from gen_jax.pages.curves import MOST_POINTS, curves, families, title
 
 LINES = [
     {"step": 1, "split": "train", "elbo": -3.0, "real_loss": 1.0, "fake_loss": 2.0},
@@ -48,13 +48,12 @@ def test_nothing_logged_gives_no_chart():
     assert curves([]) == []
 
 
-def test_long_logs_are_thinned_and_keep_their_last_line():
-    lines = [{"step": step} for step in range(1, 1002)]
-    steps = [line["step"] for line in thinned(lines, most=100)]
-    assert len(steps) <= 100
-    assert steps[-1] == 1001
-    assert {later - earlier for earlier, later in itertools.pairwise(steps)} == {11}
-    assert thinned(lines[:100], most=100) == lines[:100]
+def test_long_logs_are_thinned_and_keep_their_ends():
+    (chart,) = curves({"step": step, "split": "train", "loss": 1.0} for step in range(1, 5002))
+    steps = chart.series[0].x
+    assert len(steps) == MOST_POINTS
+    assert (steps[0], steps[-1]) == (1, 5001)
+    assert {later - earlier for earlier, later in itertools.pairwise(steps)} == {2, 3}
 
 
 def test_titles_are_words():
