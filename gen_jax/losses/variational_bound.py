@@ -110,7 +110,7 @@ def spread_draws(key: Key[Array, ""], n: int, shares: Float[Array, "values"]) ->
         draw i is where the sum of the shares passes (u + i / n) mod 1,   u ~ U[0, 1)
 
     The mean over a batch then varies much less than with independent draws. The low-discrepancy sampler of Kingma et
-    al., Variational Diffusion Models, arXiv 2107.00630, appendix.
+    al., Variational Diffusion Models, arXiv 2107.00630, appendix I.1.
     """
     position = (jax.random.uniform(key) + jnp.arange(n) / n) % 1.0
     # Rounded, the shares may sum to a little less than the last position.

@@ -100,7 +100,7 @@ Estimate = Callable[[Sequence[Session]], tuple[float, Interval]]
 
 
 def errors_on(*kinds: bool) -> Estimate:
-    """The share of wrong answers about images of these kinds (True: real), with Wilson's interval (section 2.2)."""
+    """The share of wrong answers (section 2.2) about images of these kinds (True: real), with Wilson's interval."""
 
     def estimate(sessions: Sequence[Session]) -> tuple[float, Interval]:
         pairs = [pair for session in sessions for pair in zip(session.real, session.said_real, strict=True)]
@@ -111,7 +111,7 @@ def errors_on(*kinds: bool) -> Estimate:
 
 
 def threshold(sessions: Sequence[Session]) -> tuple[float, Interval]:
-    """HYPE-time in milliseconds, with its interval by a bootstrap over answers (section 2.1)."""
+    """HYPE-time in milliseconds (section 2.1), with its interval by a bootstrap over answers."""
     blocks = [block for session in sessions for block in session.blocks]
     return hype_time(blocks), hype_time_interval(blocks)
 

@@ -3,9 +3,10 @@
 The weights are those of TensorFlow's model of 2015-12-05, which the FID papers use, in the file that pytorch-fid
 publishes. The user downloads it once; it is checked, converted and kept in the user's cache directory.
 
-Images are prepared as pytorch-fid prepares them. The TensorFlow model itself resizes by another rule (it aligns the
-corners of pixels where this aligns their centres) and scales by 1/128 around 128, as torch-fidelity does too: programs
-that share these weights still differ in FID by what they do before the network (Parmar et al., arXiv 2104.11222).
+Images are prepared as pytorch-fid prepares them. The TensorFlow model itself resizes by another rule (pixel i is taken
+at i * scale, where this takes it at (i + 1/2) * scale - 1/2) and scales by 1/128 around 128, as torch-fidelity does
+too: programs that share these weights still differ in FID by what they do before the network (Parmar et al., arXiv
+2104.11222).
 """
 
 import contextlib

@@ -40,7 +40,7 @@ def kernel_distance(
     """Squared maximum mean discrepancy with the kernel (x . y / d + 1)^3, averaged over random subsets.
 
     Bińkowski et al., arXiv 1801.01401; of features of Inception-v3: "KID". 100 subsets of 1,000 are what
-    torch-fidelity takes; a subset is drawn without replacement, from each set for itself.
+    they take (section 5), and torch-fidelity; a subset is drawn without replacement, from each set for itself.
 
     The standard error is that of the jackknife that leaves out all but subset_size of n examples (Shao and Wu, "A
     General Theory for Jackknife Variance Estimation", 1989): subsets of one set overlap, so that their values vary by

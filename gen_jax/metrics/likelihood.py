@@ -134,8 +134,8 @@ def bits_per_dim(nats: float, shape: Sequence[int], observed: Observed) -> float
     """Bits that it takes to tell a pixel's level, of 256, if coded by the model.
 
     -nats / (D ln 2), with D values an image; 8 more where x was scaled from [0, 256) to [0, 1), which multiplied each
-    density by 256. With the noise between the levels that is an upper bound (Theis et al., arXiv 1511.01844, sections
-    3.1 and 3.2).
+    density by 256. With the noise between the levels that is an upper bound (Theis et al., arXiv 1511.01844, section
+    3.1).
 
     Args:
       nats: log p(x) of one example, or a lower bound, and then the bits are an upper bound.

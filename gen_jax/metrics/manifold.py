@@ -27,7 +27,7 @@ class DensityCoverage(NamedTuple):
       density: in how many balls of real examples a sample lies on average, divided by k; may be above 1, and
         is expected to be 1 of samples of the data's own distribution.
       coverage: share of real examples in whose ball a sample lies. Of as many samples of the same distribution, it is
-        expected to be 1 - 2^-k, 0.97 for k = 5, all but (Naeem et al., lemma 2).
+        expected to be about 1 - 2^-k, and the nearer the more they are: 0.97 for k = 5 (Naeem et al.).
     """
 
     density: float

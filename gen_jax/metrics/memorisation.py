@@ -45,7 +45,7 @@ class Memorisation(NamedTuple):
       farther: the same as a share: how often a sample is farther from the training set than a held-out example, 0 to 1;
         0.5 where the distances are distributed alike.
       copied: share of samples no more than a third as far from the nearest training example as from the second nearest.
-        Yoon et al., "Diffusion Probabilistic Models Generalize when They Fail to Memorize", 2023.
+        Yoon et al., "Diffusion Probabilistic Models Generalize when They Fail to Memorize", ICML 2023 workshop SPIGM.
       held_out_copied: the same of held-out data.
       authenticity: share of samples farther from their nearest training example than that is from another one.
         Alaa et al., arXiv 2102.08921. Unseen data do not have 1 (MNIST in pixels 0.66): compare with the next.

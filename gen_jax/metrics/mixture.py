@@ -9,7 +9,7 @@ def mixture_coverage(points: np.ndarray, centres: np.ndarray, sigma: float, with
     """Modes found and the share of samples that belong to a mode.
 
     A sample is of high quality if it lies within `within` standard deviations of the nearest mode; a mode is found if
-    it is the nearest of at least one such sample. Srivastava et al., VEEGAN, arXiv 1705.07761, section 4.1.
+    it is the nearest of at least one such sample. Srivastava et al., VEEGAN, arXiv 1705.07761, "Synthetic Dataset".
 
     Args:
       points: float (n, 2).

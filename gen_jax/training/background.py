@@ -6,10 +6,15 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 from gen_jax.errors import StorageError
 from gen_jax.training.state import State
 from gen_jax.training.step_directories import StepDirectories, together
 from gen_jax.training.storage import first_line, ignore_closed_loops, is_about_storage, let_go
+
+# Bytes of the smallest part of an array for which it is worth it that devices with the same array write a part each.
+SHARED = 1 << 20
 
 
 def not_from_orbax(record: logging.LogRecord) -> bool:
@@ -115,6 +120,9 @@ def new_orbax() -> Any:
     # Orbax takes a second to import, which `--help` and a wrong flag should not pay.
     import orbax.checkpoint as ocp
 
+    # They slice what they share, which is compiled for each slice of each shape.
+    handler_of_arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED)
+    ocp.type_handlers.register_type_handler(jax.Array, handler_of_arrays, override=True)
     # What the disk refuses at once is raised at once, instead of after the directory was waited for.
     options = ocp.options.AsyncOptions(create_directories_asynchronously=False)
     handler = ocp.CompositeCheckpointHandler(

@@ -12,11 +12,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Integer, UInt32
 
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import PyTree
+from gen_jax.training.same_shapes import over_leaves
+from gen_jax.training.sharding import replicated_like
 from gen_jax.training.state import leaves_by_name
 
 # What one position differs by from the next, an odd number for each seed: 2^32 divided by the golden ratio, and the
@@ -73,7 +75,7 @@ def sums(leaf: Array) -> UInt32[Array, "2"]:
 @partial(jax.jit, static_argnames="everywhere")
 def all_sums(leaves: list[Any], everywhere: NamedSharding | None) -> UInt32[Array, "leaves 2"]:
     """The sums of many leaves in one program, replicated if they span several processes."""
-    found = jnp.stack([sums(leaf) for leaf in leaves])
+    found = over_leaves(sums, leaves)
     return found if everywhere is None else jax.lax.with_sharding_constraint(found, everywhere)
 
 
@@ -92,10 +94,7 @@ def leaf_digests(tree: PyTree) -> dict[str, str]:
             raise TypeError(f"{name} is {leaf.dtype}; digested are elements of at most 32 bits and complex64")
     if not leaves:
         return {}
-    shardings = [getattr(leaf, "sharding", None) for leaf in leaves.values()]
-    spanning = [s.mesh for s in shardings if isinstance(s, NamedSharding) and not s.is_fully_addressable]
-    everywhere = NamedSharding(spanning[0], PartitionSpec()) if spanning else None
-    found = jax.device_get(all_sums(list(leaves.values()), everywhere=everywhere))
+    found = jax.device_get(all_sums(list(leaves.values()), everywhere=replicated_like(leaves.values())))
     return {
         name: f"{described(leaf)} {high:08x}{low:08x}"
         for (name, leaf), (high, low) in zip(leaves.items(), found.tolist(), strict=True)

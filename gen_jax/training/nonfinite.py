@@ -3,14 +3,18 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 
 from gen_jax.errors import NonFiniteError, StorageError
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Game
 from gen_jax.training.program import Program
+from gen_jax.training.same_shapes import over_leaves
+from gen_jax.training.sharding import replicated_like
 from gen_jax.training.state import State, leaves_by_name
 from gen_jax.training.step import Metrics
 
@@ -45,16 +49,20 @@ def last_good(latest: Callable[[], int | None]) -> str:
 
 
 @CompiledTogether
-@jax.jit
-def non_finite_leaves(state: State) -> dict[str, jax.Array]:
-    """Whether each floating-point leaf holds a NaN or an infinity, by the leaf's name."""
-    leaves = leaves_by_name(state)
-    return {n: ~jnp.all(jnp.isfinite(x)) for n, x in leaves.items() if jnp.issubdtype(x.dtype, jnp.floating)}
+@partial(jax.jit, static_argnames="everywhere")
+def are_finite(leaves: list[jax.Array], everywhere: NamedSharding | None) -> jax.Array:
+    """Whether each leaf is without a NaN or an infinity: bool (leaves,), replicated if they span several processes."""
+    found = over_leaves(lambda leaf: jnp.isfinite(leaf).all(), leaves)
+    return found if everywhere is None else jax.lax.with_sharding_constraint(found, everywhere)
 
 
 def bad_leaves(state: State) -> list[str]:
     """Names of the leaves that hold a NaN or an infinity."""
-    return [name for name, is_bad in jax.device_get(non_finite_leaves(state)).items() if is_bad]
+    leaves = {n: x for n, x in leaves_by_name(state).items() if jnp.issubdtype(x.dtype, jnp.floating)}
+    if not leaves:
+        return []
+    found = jax.device_get(are_finite(list(leaves.values()), everywhere=replicated_like(leaves.values())))
+    return [name for name, is_finite in zip(leaves, found.tolist(), strict=True) if not is_finite]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 One program runs on every device (SPMD); `jit` splits it by the shardings of its arguments and inserts the collectives.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -27,6 +28,15 @@ def make_mesh(devices: list[jax.Device] | None = None, fsdp: int = 1) -> Mesh:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def replicated_like(leaves: Iterable[Any]) -> NamedSharding | None:
+    """Gives every process the whole of what is computed from the leaves; None where they do not span several."""
+    for leaf in leaves:
+        sharding = getattr(leaf, "sharding", None)
+        if isinstance(sharding, NamedSharding) and not sharding.is_fully_addressable:
+            return NamedSharding(sharding.mesh, PartitionSpec())
+    return None
 
 
 def split_batch(mesh: Mesh, axis: int = 0) -> NamedSharding:

@@ -20,6 +20,8 @@ def digits():
     return load_dataset("digits")
 
 
+# With few of XLA's passes the training would take six times as long.
+@pytest.mark.usefixtures("compiled_as_for_users")
 def test_digits_are_learnt_once_and_the_accuracy_is_that_on_held_out_images(digits, monkeypatch):
     monkeypatch.setattr("gen_jax.metrics.classifier.LEAST_STEPS", 250)
     said = []
