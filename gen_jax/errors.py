@@ -1,5 +1,14 @@
 """What can go wrong, in one line a person can act on, and the exit code that says which kind it was."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ "; the nearest is 'fid'", for a message about a name that is not known, or "" where none is near."""
+    found = difflib.get_close_matches(name.lower(), known, 1)
+    return f"; the nearest is {found[0]!r}" if found else ""
+
 
 class GenJaxError(Exception):
     """An error the user can mend. The command line prints its message alone, without a traceback."""
@@ -11,6 +20,10 @@ class ConfigError(GenJaxError):
     """A flag, a value or a run directory that cannot be used as given."""
 
     exit_code = 2
+
+
+class NoFeatures(ConfigError):
+    """There is no feature network for a data set: no labels to train one on, and no weights of Inception."""
 
 
 class DataError(GenJaxError):

@@ -1,9 +1,19 @@
 """How a run is measured: what a score depends on beside the run."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from gen_jax.errors import ConfigError
+
+# What numbers may be. JAX would take any other seed modulo 2^32 without a word.
+RANGES = {
+    "samples": (1, 10_000_000),
+    "seed": (0, 2**32 - 1),
+    "sampling_steps": (1, 100_000),
+    "importance_samples": (1, 1_000_000),
+    "splits": (1, 10_000),
+}
 
 
 @dataclass(frozen=True)
@@ -13,7 +23,7 @@ class Protocol:
     samples: int | None = None
     """How many samples (default: 10,000 images, 2,500 points)."""
     seed: int = 0
-    """Of the samples and of all estimates."""
+    """Of the samples and of importance sampling; held_out is measured as in training, with the run's own."""
     weights: Literal["average", "last"] = "average"
     """Which weights of nets that are averaged over training."""
     sampling_steps: int | None = None
@@ -29,9 +39,14 @@ class Protocol:
 
     def check(self) -> None:
         """Raises ConfigError for the first option that is out of range."""
-        for name, low in (("samples", 1), ("importance_samples", 1), ("splits", 1), ("sampling_steps", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ConfigError(f"--{name.replace('_', '-')} is {value}; accepted: a number of at least {low}")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"--seed is {self.seed}; accepted: a number from 0 to {2**32 - 1}")
+        kinds = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), get_args(kinds[field.name])
+            if field.name in RANGES:
+                low, high = RANGES[field.name]
+                fits = (type(value) is int and low <= value <= high) or (value is None and type(None) in choices)
+                accepted = f"a number from {low} to {high}"
+            else:
+                fits, accepted = value in choices, ", ".join(choices)
+            if not fits:
+                raise ConfigError(f"--{field.name.replace('_', '-')} is {value!r}; accepted: {accepted}")

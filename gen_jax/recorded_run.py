@@ -17,7 +17,7 @@ from gen_jax.metrics.logged import LIKELIHOODS, UNITS, direction
 from gen_jax.metrics.score import Score, read_scores
 from gen_jax.run_directory import RunDirectory
 from gen_jax.training.game import Game
-from gen_jax.training.metrics_log import read_lines
+from gen_jax.training.metrics_log import Logged, logged
 from gen_jax.training.storage import first_line
 
 
@@ -63,17 +63,20 @@ def recorded_run(path: epath.PathLike) -> RecordedRun:
     fields, game = _described(stored, info)
     seed = int(stored["config"].get("seed", 0))
     try:
-        logged = _logged(read_lines(directory.path / "metrics.jsonl"))
+        lines = logged(directory.path / "metrics.jsonl")
         scores = read_scores(directory.scores)
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {first_line(error)}") from error
-    if not logged and not scores:
+    by_metric = _by_metric(lines)
+    if not by_metric and not scores:
         raise ConfigError(f"{path} has nothing to compare yet: neither metrics.jsonl nor scores.jsonl holds a number")
     module = stored["experiment"]["module"]
-    scores += _held_out(logged, module, game)
-    meanings = {metric: _meaning(metric.partition("/")[2], module, game)[1] for metric in logged}
+    # What was measured in features during training is among the scores, with all that it depends on.
+    in_features = {HELD_OUT + score.metric for score in scores if "features" in score.protocol}
+    scores += [score for score in _held_out(by_metric, module, game) if score.metric not in in_features]
+    meanings = {metric: _meaning(metric.partition("/")[2], module, game)[1] for metric in by_metric}
     kinds = {metric: next(iter(meaning.values()), "") for metric, meaning in meanings.items()}
-    member = Member(directory.path.resolve().name, seed, scores, logged, kinds)
+    member = Member(directory.path.resolve().name, seed, scores, by_metric, kinds)
     return RecordedRun(directory.path, module, fields, info, member)
 
 
@@ -91,17 +94,12 @@ def _described(stored: Mapping[str, Any], info: DataInfo) -> tuple[dict[str, Any
     return {name: value for name, value in config.items() if name not in free | {"seed"}}, game
 
 
-def _logged(lines: Sequence[str | None]) -> dict[str, dict[int, float]]:
+def _by_metric(lines: Sequence[Logged]) -> dict[str, dict[int, float]]:
     """{"eval/elbo": {step: value}}, held-out metrics first; NaN where it was not finite."""
     found: dict[str, dict[int, float]] = {}
     for line in lines:
-        if line is None:
-            continue
-        read = json.loads(line)
-        step, split = read.pop("step"), read.pop("split", "train")
-        for name, value in read.items():
-            if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-                found.setdefault(f"{split}/{name}", {})[step] = math.nan if value is None else float(value)
+        for name, value in line.values.items():
+            found.setdefault(f"{line.split}/{name}", {})[line.step] = math.nan if value is None else float(value)
     return dict(sorted(found.items(), key=lambda item: not item[0].startswith(HELD_OUT)))
 
 

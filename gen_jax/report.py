@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from etils import epath
 
 from gen_jax.config import Config, flag, shown
 from gen_jax.data import Dataset
-from gen_jax.errors import GenJaxError
+from gen_jax.errors import GenJaxError, StorageError
 from gen_jax.experiment import Experiment, find
 from gen_jax.metrics.evenly import thinned
 from gen_jax.metrics.score import read_scores
@@ -24,7 +23,8 @@ from gen_jax.report_pictures import illustrations, neighbours
 from gen_jax.run import Run
 from gen_jax.run import picture as grid_of
 from gen_jax.training.distributed import is_leader
-from gen_jax.training.metrics_log import read_lines
+from gen_jax.training.metrics_log import logged
+from gen_jax.training.storage import first_line
 
 # The evolution of the samples has at most so many steps, and so many bytes of pictures.
 MOST_GRIDS = 40
@@ -38,10 +38,16 @@ def write_report(run: Run, data_dir: str | None = None, dataset: Dataset | None 
       run: its checkpoint says at which step the pictures are made.
       data_dir: where the data are, if not where they were during training.
       dataset: the data, where they are loaded already. Where they are not to be had, the page says what is missing.
+
+    Raises:
+      StorageError: the disk does not take it.
     """
     html = report_page(gather(run, data_dir, dataset))
     path = run.directory.report
-    return write_page(path, html) if is_leader() else path
+    try:
+        return write_page(path, html) if is_leader() else path
+    except OSError as error:
+        raise StorageError(f"{path} could not be written: {first_line(error)}") from error
 
 
 def gather(run: Run, data_dir: str | None = None, dataset: Dataset | None = None) -> Report:
@@ -134,13 +140,12 @@ def facts(run: Run, versions: dict[str, str]) -> dict[str, str]:
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl up to the run's step; none where it cannot be read."""
+    """The lines of metrics.jsonl up to the run's step, with what in them is a number; none where it cannot be read."""
     try:
-        lines = read_lines(run.directory.path / "metrics.jsonl")
+        found = logged(run.directory.path / "metrics.jsonl")
     except OSError:
         return []
-    found = [json.loads(line) for line in lines if line is not None]
-    return [line for line in found if line["step"] <= run.step and "split" in line]
+    return [{"step": line.step, "split": line.split, **line.values} for line in found if line.step <= run.step]
 
 
 def sample_grids(run: Run) -> Iterator[tuple[int, np.ndarray]]:

@@ -37,12 +37,9 @@ DECODED = 2048
 HELD_OUT = 64
 
 TITLES = {
-    "interpolations": (
-        "Interpolations",
-        "Each row leads from one example at the left to another at the right, in equal steps between latents.",
-    ),
+    "interpolations": ("Interpolations", "Each row leads from one example to another, in equal steps between latents."),
     "reconstructions": ("Reconstructions", "Held-out examples, and below each what encoder and decoder leave of it."),
-    "denoising": ("Denoising", "Each row is one sample, from noise at the left to what it becomes at the right."),
+    "denoising": ("Denoising", "Each row is one sample, from noise to what it becomes."),
 }
 PATHS = "One path for each row, through the points of its columns; its large point is the last."
 

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from gen_jax.config import Config, as_json, flag, free_fields, from_json
 from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
+from gen_jax.data.load import FOLDER
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import find
 from gen_jax.metrics import SampleMetric
@@ -34,6 +35,10 @@ from gen_jax.training.state import State, init_state
 
 if TYPE_CHECKING:
     from gen_jax.metrics.score import Score
+
+
+# At once, in memory.
+MOST_SAMPLES = 1_000_000
 
 
 def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
@@ -95,10 +100,10 @@ class Examiner:
         return sorted(found)
 
     def __call__(self, state: State) -> dict[str, float]:
-        """All metrics by name. The same latents each time."""
+        """All metrics by name. The same latents each time, those of `Run.sample` with the run's seed."""
         found = self.evaluator(state)
         for metric in self.metrics:
-            found.update(metric(self.sampler(state, keys.derive(self.root, "metric"), metric.samples)))
+            found.update(metric(self.sampler(state, keys.derive(self.root, "sample"), metric.samples)))
         return found
 
 
@@ -196,18 +201,20 @@ class Run:
 
     def sample(self, n: int, seed: int = 0, **condition: Any) -> np.ndarray:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2); the same for the same seed."""
-        if n < 1:
-            raise ConfigError(f"n is {n}; accepted: a number of at least 1")
+        if not 1 <= n <= MOST_SAMPLES:
+            raise ConfigError(f"n is {n}; accepted: a number from 1 to {MOST_SAMPLES}")
         # JAX would take any other modulo 2^32 without a word.
         if not 0 <= seed < 2**32:
             raise ConfigError(f"seed is {seed}; accepted: a number from 0 to {2**32 - 1}")
         return self.sampler(self.state, keys.derive(jax.random.key(seed), "sample"), n, **condition)
 
-    def evaluate(self, metrics: Sequence[str] = (), data_dir: str | None = None, **protocol: Any) -> list["Score"]:
+    def evaluate(
+        self, metrics: str | Sequence[str] = (), data_dir: str | None = None, **protocol: Any
+    ) -> list["Score"]:
         """Scores with all that they depend on: `run.evaluate(["fid", "nll"], samples=10_000)`.
 
         Args:
-          metrics: names of measures; "all" that apply; or none for those that take seconds.
+          metrics: names of measures, one or several; "all" that apply; or none for those that take seconds.
           data_dir: where the data are, if not where they were during training.
           **protocol: see `gen_jax.measures.Protocol`.
 
@@ -216,21 +223,23 @@ class Run:
         """
         from gen_jax.measures import Protocol, Subject, measure
 
-        return measure(Subject(self, Protocol(**protocol), data_dir=data_dir), metrics)
+        names = [metrics] if isinstance(metrics, str) else metrics
+        return measure(Subject(self, Protocol(**protocol), data_dir=data_dir), names)
 
     def load_data(self, data_dir: str | None = None) -> Dataset:
         """The data that it was trained on.
 
         Args:
-          data_dir: where they are, if not where they were during training.
+          data_dir: where they are, if not where they were during training; of a folder of images, that folder.
 
         Raises:
           ConfigError: what is there is something else.
           DataError: they are not there.
         """
         config = self.config
+        is_moved_folder = config.data.startswith(FOLDER) and data_dir is not None
         dataset = load_dataset(
-            config.data,
+            f"{FOLDER}{data_dir}" if is_moved_folder else config.data,
             data_dir=data_dir or config.data_dir,
             image_size=config.image_size,
             skip_bad_images=config.skip_bad_images,

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import time
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -15,8 +16,10 @@ from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, mesh_for
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
-from gen_jax.metrics import SampleMetric, sample_metrics
-from gen_jax.metrics.feature_scores import feature_scores
+from gen_jax.metrics import sample_metrics
+from gen_jax.metrics.feature_scores import FeatureScores, feature_scores
+from gen_jax.metrics.provenance import sampled
+from gen_jax.metrics.score import store_scores
 from gen_jax.rollback import leave_out
 from gen_jax.run import Description, Examiner, Run, initial_state, picture, wanted_state
 from gen_jax.run_directory import RunDirectory, default_run_dir
@@ -56,7 +59,9 @@ class TrainingRun:
         check_batch_size(config, self.info, self.mesh.size)
         self.game = experiment.build(config, self.info)
         self.wanted = wanted_state(self.game, self.info, self.mesh)
-        self.examiner = Examiner(self.game, self.dataset, self.mesh, config, self.sample_metrics())
+        self.features = self.feature_scores()
+        metrics = sample_metrics(self.dataset) + ([] if self.features is None else [self.features])
+        self.examiner = Examiner(self.game, self.dataset, self.mesh, config, metrics)
         if config.keep_best is not None:
             known = self.examiner.names(self.wanted, self.info)
             if config.keep_best not in known:
@@ -65,13 +70,10 @@ class TrainingRun:
         # Grids that a disk would not take; they are written before the next checkpoint.
         self._pictures: dict[epath.Path, np.ndarray] = {}
 
-    def sample_metrics(self) -> list[SampleMetric]:
-        """What is measured on samples at every evaluation."""
-        metrics = sample_metrics(self.dataset)
+    def feature_scores(self) -> FeatureScores | None:
+        """What is measured in features at every evaluation, if anything is."""
         names, samples = self.config.eval_metrics, self.config.eval_samples
-        if names:
-            metrics.append(feature_scores(names, samples, self.dataset, self.mesh, self.say))
-        return metrics
+        return feature_scores(names, samples, self.dataset, self.mesh, self.say) if names else None
 
     def say(self, line: str) -> None:
         """Prints a line, above the bar if there is one."""
@@ -117,7 +119,20 @@ class TrainingRun:
                 self.write()
             except StorageError as error:
                 self.trouble.report(str(error))
-        return self.examiner(state)
+        measured = self.examiner(state)
+        self.store(step, measured)
+        return measured
+
+    def store(self, step: int, measured: Mapping[str, float]) -> None:
+        """Adds what was measured in features to scores.jsonl, with all that it depends on."""
+        if self.features is None or not is_leader():
+            return
+        weights = "average" if self.game.averages else "last"
+        made = sampled(self.game, self.features.samples, self.config.seed, weights)
+        try:
+            store_scores(self.directory.scores, self.features.scores(step, measured, made))
+        except OSError as error:
+            self.trouble.report(f"{self.directory.scores} could not be written: {first_line(error)}")
 
     def write(self) -> None:
         """Writes config.json, if it was removed, and the grids that could not be written before.
@@ -178,7 +193,9 @@ class TrainingRun:
             return
         try:
             path = write_report(Run(self.directory.path), dataset=self.dataset)
-        except (GenJaxError, OSError) as error:
+        except GenJaxError as error:
+            self.say(f"warning: no report: {error}")
+        except OSError as error:
             self.say(f"warning: no report: {first_line(error)}")
         else:
             self.say(f"report   {path}")

@@ -11,6 +11,7 @@ from PIL import Image
 
 import gen_jax
 from experiments import dcgan, ddpm, gan, vae, wgan_gp
+from gen_jax.errors import ConfigError, DataError
 from gen_jax.experiment import main
 
 TOY = toy_experiment.EXPERIMENT
@@ -283,6 +284,18 @@ def test_run_whose_data_changed_is_refused_with_every_difference(workplace, caps
     assert re.search(r"the data's (train|held_out)_size is \d+ there and \d+ here", said)
     assert said.count("\n") == 1
     assert contents(workplace) == before
+
+
+def test_a_folder_that_was_moved_is_found_where_it_is_said_to_be(workplace, capsys):
+    folder = write_images(workplace / "faces")
+    main(TOY, ["--data", "folder:faces", "--batch-size", "8", "--steps", "1", "--run-dir", "run"])
+    folder.rename(workplace / "moved")
+    with pytest.raises(DataError, match=r"^there is no folder 'faces'"):
+        gen_jax.load("run").load_data()
+    assert gen_jax.load("run").load_data("moved").train.size == 17
+    (workplace / "moved" / "00.png").unlink()
+    with pytest.raises(ConfigError, match="the data folder:faces are not those of the run"):
+        gen_jax.load("run").load_data("moved")
 
 
 def test_corrupt_configuration_is_refused_and_kept(workplace, capsys):

@@ -127,7 +127,7 @@ def test_measuring_again_replaces_and_another_protocol_adds(shell, points):
         (["--metrics", "fdi"], "error: --metrics has 'fdi'; the nearest is 'fid'. Accepted: all, held_out, nll, "),
         (["--metrics", "fid"], "error: fid does not apply to ring8: it has points, not images\n"),
         (["--metrics", "nll"], "error: nll does not apply: the method gives no probabilities to data\n"),
-        (["--samples", "0"], "error: --samples is 0; accepted: a number of at least 1\n"),
+        (["--samples", "0"], "error: --samples is 0; accepted: a number from 1 to 10000000\n"),
         (["--sampling-steps", "5"], "error: --sampling-steps does not apply to toy_experiment\n"),
     ],
 )
@@ -293,7 +293,7 @@ def test_file_that_cannot_be_written_is_refused(shell, points, tmp_path, suffix)
 
 
 def test_number_of_samples_is_checked(shell, points, tmp_path):
-    assert shell("sample", points, "--n", 0)[::2] == (2, "error: n is 0; accepted: a number of at least 1\n")
+    assert shell("sample", points, "--n", 0)[::2] == (2, "error: n is 0; accepted: a number from 1 to 1000000\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 import gen_jax
 from gen_jax.config import as_json
 from gen_jax.data import Split, load_dataset
+from gen_jax.errors import StorageError
 from gen_jax.experiment import Experiment, parse
 from gen_jax.metrics.score import Score, store_scores
 from gen_jax.pages.charts import Chart
@@ -251,11 +252,21 @@ def test_grids_are_chosen_evenly_damaged_ones_left_out_and_later_ones_too(images
 
 def test_metrics_that_are_damaged_or_gone_leave_a_page(images, digits):
     (images / "metrics.jsonl").write_text(
-        '{"step": 1, "split": "train", "loss": 2.5}\n\0\0\n{"step": 9, "split": "eval"}\n'
+        '{"step": 1, "split": "train", "loss": 2.5, "kl": "low", "elbo": [1], "ok": true}\n'
+        '\0\0\n{"step": 9, "split": "eval"}\n{"step": "2", "split": "eval"}\n[]\n'
     )
     assert gather(gen_jax.load(images), dataset=digits).metrics == [{"step": 1, "split": "train", "loss": 2.5}]
     (images / "metrics.jsonl").unlink()
     assert "Nothing was logged" in write_report(gen_jax.load(images), dataset=digits).read_text()
+
+
+def test_a_disk_that_does_not_take_the_page_is_one_line(images, digits, monkeypatch):
+    def refuse(path, html):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("gen_jax.report.write_page", refuse)
+    with pytest.raises(StorageError, match=r"report.html could not be written: .*Read-only file system"):
+        write_report(gen_jax.load(images), dataset=digits)
 
 
 PRESETS = {"default": TOY, "tiny": dataclasses.replace(TOY, steps=1, widths=(7,), images_only=True)}

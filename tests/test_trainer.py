@@ -21,6 +21,7 @@ from gen_jax.data import load_dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import mesh_for
 from gen_jax.errors import ConfigError, NonFiniteError, Preempted, StorageError
+from gen_jax.metrics.score import read_scores
 from gen_jax.trainer import train_run
 from gen_jax.training.metrics_log import MetricsLog
 from gen_jax.training.sharding import make_mesh
@@ -324,6 +325,26 @@ def test_scores_of_samples_are_measured_at_each_evaluation_and_may_decide_what_i
     scores = [line for line in lines if line["split"] == "eval"]
     assert [line["step"] for line in scores] == [5, 10, 12]
     assert all(line[name] > 0 and 0 <= line["recall_50_pixels_classifier"] <= 1 for line in scores)
+    # Each is a score with all that it depends on, and the one that is found when the run is evaluated alike.
+    stored = {(score.metric, score.step): score for score in read_scores(training.directory / "scores.jsonl")}
+    assert len(stored) == 9
+    assert {(n, s): score.value for (n, s), score in stored.items()} == {
+        (n, line["step"]): line[n] for line in scores for n in line if n.endswith("classifier")
+    }
+    monkeypatch.setattr("gen_jax.measures.subject.feature_network", lambda *args: first_pixels(20))
+    (fid,) = gen_jax.load(training.directory).evaluate("fid", samples=50)
+    assert stored[name, 12].as_json() == {**fid.as_json(), "value": pytest.approx(fid.value, rel=1e-4)}
+
+
+def test_scores_that_cannot_be_stored_are_a_warning(training, monkeypatch):
+    def full(path, scores):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gen_jax.metrics.feature_scores.feature_network", lambda *args, **options: first_pixels(20))
+    monkeypatch.setattr("gen_jax.trainer.store_scores", full)
+    training(data="digits", eval_metrics=("fid",), eval_samples=50, steps=5)
+    (line,) = training.said("scores.jsonl could not be written")
+    assert "No space left on device" in line
 
 
 def test_a_score_that_does_not_apply_is_refused_before_training(training):
@@ -349,5 +370,6 @@ def test_a_report_that_fails_is_one_warning_and_the_run_no_worse(training, monke
 
     monkeypatch.setattr("gen_jax.report.write_page", fails)
     training(report=True, steps=2)
-    assert training.said("warning") == ["warning: no report: No space left on device"]
+    page = training.directory / "report.html"
+    assert training.said("warning") == [f"warning: no report: {page} could not be written: No space left on device"]
     assert training.steps == [2]

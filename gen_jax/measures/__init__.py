@@ -1,9 +1,8 @@
 """Every measure of a run, by the name that the command line has for it."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 
-from gen_jax.errors import ConfigError
+from gen_jax.errors import ConfigError, NoFeatures, nearest
 from gen_jax.measures.applies import DoesNotApply
 from gen_jax.measures.features import in_features
 from gen_jax.measures.likelihood import bits, held_out, nll
@@ -43,15 +42,13 @@ def measure(subject: Subject, names: Sequence[str]) -> list[Score]:
     """
     for name in names:
         if name not in MEASURES and name != "all":
-            near = difflib.get_close_matches(name, MEASURES, 1)
-            nearest = f"; the nearest is {near[0]!r}" if near else ""
-            raise ConfigError(f"--metrics has {name!r}{nearest}. Accepted: all, {', '.join(MEASURES)}")
+            raise ConfigError(f"--metrics has {name!r}{nearest(name, MEASURES)}. Accepted: all, {', '.join(MEASURES)}")
     chosen = MEASURES if "all" in names else dict.fromkeys(names or QUICK)
     scores: list[Score] = []
     for name in chosen:
         try:
             scores += MEASURES[name](subject)
-        except DoesNotApply as error:
+        except (DoesNotApply, NoFeatures) as error:
             if names and "all" not in names:
                 raise
             if names:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gen_jax.measures.applies import images_only
 from gen_jax.measures.subject import Subject
-from gen_jax.metrics.feature_measures import check_counts, feature_measures, qualified
+from gen_jax.metrics.feature_measures import check_counts, feature_measures, protocol, qualified
 from gen_jax.metrics.score import Score
 
 
@@ -17,15 +17,11 @@ def in_features(name: str) -> Callable[[Subject], list[Score]]:
         check_counts(name, chosen, "--samples", subject.samples, subject.split.size)
         real, generated = subject.real, subject.generated
         found = chosen.compute(real, generated)
-        protocol = {
-            **subject.sampled,
-            "features": subject.network.provenance,
-            **({"reference": subject.referred} if chosen.compares else {}),
-            **chosen.detail,
-        }
+        rows = len(real.features), len(generated.features)
+        depends = protocol(chosen, rows, subject.network, subject.sampled, subject.referred)
         samples = chosen.samples(real.count, generated.count)
         return [
-            subject.score(qualified(quantity, samples, subject.network), value, protocol)
+            subject.score(qualified(quantity, samples, subject.network), value, depends)
             for quantity, value in zip(chosen.quantities, found, strict=True)
         ]
 

@@ -8,6 +8,7 @@ from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.likelihood import ImportanceSampler, LogLikelihood, bits_per_dim
 from gen_jax.metrics.logged import NAMES, UNITS, direction
+from gen_jax.metrics.provenance import described
 from gen_jax.metrics.score import Score
 from gen_jax.run import Examiner
 from gen_jax.training.game import Density
@@ -37,9 +38,7 @@ def nll(subject: Subject) -> list[Score]:
     interval = None if found.interval is None else (-found.interval[1], -found.interval[0])
     quantity = Quantity("nll", f"-log p(x), {how}", "smaller")
     return [
-        subject.score(
-            quantity, Found(-found.mean, interval), {**protocol(subject), "importance_samples": found.draws}, "nats"
-        )
+        subject.score(quantity, Found(-found.mean, interval), {**protocol(subject), **drawn(subject, found)}, "nats")
     ]
 
 
@@ -60,7 +59,7 @@ def bits(subject: Subject) -> list[Score]:
         found = importance_sampled(subject)
         nats, how, interval = found.mean, f"{found.draws:,} importance samples", found.interval
         how = "exact" if density.exact else how
-        detail["importance_samples"] = found.draws
+        detail |= drawn(subject, found)
     in_bits = functools.partial(bits_per_dim, shape=subject.info.shape, observed=density.observed)
     ends = None if interval is None else (in_bits(interval[1]), in_bits(interval[0]))
     name = f"Bits per dimension, {density.observed}, {how}"
@@ -89,18 +88,23 @@ def importance_sampled(subject: Subject) -> LogLikelihood:
 
     def estimate() -> LogLikelihood:
         evaluator = examiner(subject).evaluator
-        seed, draws = subject.run.config.seed, subject.protocol.importance_samples
+        seed, draws = subject.protocol.seed, subject.protocol.importance_samples
         sampler = ImportanceSampler(subject.game, evaluator.held_out, subject.run.mesh, seed, draws, evaluator.reduce)
         return sampler(subject.state)
 
     return subject.once("importance sampled", estimate)
 
 
+def drawn(subject: Subject, found: LogLikelihood) -> dict[str, Any]:
+    """What importance sampling adds to that."""
+    return {"seed": subject.protocol.seed, "importance_samples": found.draws}
+
+
 def protocol(subject: Subject) -> dict[str, Any]:
-    """What a number about held-out data depends on, as JSON."""
+    """What a number about held-out data depends on, as JSON. It is measured as the training does, with its seed."""
     found = {
         "seed": subject.run.config.seed,
         "weights": subject.weights,
-        "data": subject.described("test", subject.dataset.test),
+        "data": described(subject.info, subject.dataset, subject.dataset.test),
     }
     return found if subject.game.density is None else {**found, "observed": subject.game.density.observed}

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 
 from gen_jax.data.dataset import Split
+from gen_jax.errors import NoFeatures
 from gen_jax.measures.applies import images_only
 from gen_jax.measures.subject import KEPT_IMAGES, Subject
 from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.memorisation import Memorisation, TrainingNeighbours, memorisation
+from gen_jax.metrics.provenance import described
 from gen_jax.metrics.score import Score
 
 # Training images that are searched; a set that is larger is thinned out evenly, and the score says so.
@@ -19,23 +21,27 @@ SEARCHED = 60_000
 def neighbours(subject: Subject) -> list[Score]:
     """The share of samples that are copies of a training image, and how near samples are to the training set."""
     images_only(subject, "neighbours")
-    training, held_out = images(subject.dataset.train, SEARCHED), images(subject.dataset.test, KEPT_IMAGES)
-    # Features first: the pass over the samples that they need keeps the images too.
-    network, seen = subject.network, [subject.extractor(part).features for part in (training, held_out)]
-    generated = subject.generated.features[: len(subject.images)]
-    in_pixels = compared(flat(subject.images), flat(training), flat(held_out))
-    in_features = compared(generated, *seen)
+    data = subject.dataset
+    training, held_out = images(data.train, SEARCHED), images(data.test, KEPT_IMAGES)
+    try:
+        # Features first: the pass over the samples that they need keeps the images too.
+        generated = subject.generated.features
+    except NoFeatures as error:
+        subject.say(f"left out: neighbours in features, because {error}")
+        generated = None
     protocol = {
         **subject.sampled,
         "samples": len(subject.images),
-        "training_images": {**subject.described("train", subject.dataset.train), "searched": len(training)},
-        "held_out_images": {**subject.described("test", subject.dataset.test), "searched": len(held_out)},
+        "training_images": {**described(subject.info, data, data.train), "searched": len(training)},
+        "held_out_images": {**described(subject.info, data, data.test), "searched": len(held_out)},
     }
-    features = {**protocol, "features": network.provenance}
-    return [
-        *scores(subject, in_pixels, "pixels", "pixels", protocol),
-        *scores(subject, in_features, network.slug, network.name, features),
-    ]
+    in_pixels = compared(flat(subject.images), flat(training), flat(held_out))
+    found = scores(subject, in_pixels, "pixels", "pixels", protocol)
+    if generated is not None:
+        network, seen = subject.network, [subject.extractor(part).features for part in (training, held_out)]
+        in_features = compared(generated[: len(subject.images)], *seen)
+        found += scores(subject, in_features, network.slug, network.name, {**protocol, "features": network.provenance})
+    return found
 
 
 def images(split: Split, count: int) -> np.ndarray:

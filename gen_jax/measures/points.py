@@ -6,6 +6,7 @@ from gen_jax.measures.applies import DoesNotApply
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.mixture import mixture_coverage
+from gen_jax.metrics.provenance import described
 from gen_jax.metrics.score import Score
 from gen_jax.metrics.wasserstein import wasserstein_1
 
@@ -40,7 +41,7 @@ def wasserstein(subject: Subject) -> list[Score]:
         **subject.sampled,
         "points": count,
         "of two real sets": round(floor, 6),
-        "reference": subject.described("test", subject.dataset.test),
+        "reference": described(subject.info, subject.dataset, subject.dataset.test),
     }
     return [subject.score(Quantity("wasserstein_1", "Wasserstein-1 distance", "smaller"), Found(value), protocol)]
 

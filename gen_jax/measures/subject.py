@@ -12,9 +12,9 @@ from gen_jax.data import Dataset
 from gen_jax.data.dataset import Split
 from gen_jax.metrics.choice import feature_network
 from gen_jax.metrics.collected import Collected, collect, reference
-from gen_jax.metrics.content import split_digest
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.feature_network import FeatureExtractor, FeatureNetwork
+from gen_jax.metrics.provenance import described, sampled
 from gen_jax.metrics.score import Score
 from gen_jax.protocol import Protocol
 from gen_jax.training import keys
@@ -135,14 +135,7 @@ class Subject:
     @property
     def sampled(self) -> dict[str, Any]:
         """What a score of samples depends on, as JSON."""
-        sampling = self.game.sampling
-        return {
-            "samples": self.samples,
-            "seed": self.protocol.seed,
-            "weights": self.weights,
-            "sampler": sampling.sampler,
-            "sampler_steps": sampling.steps,
-        }
+        return sampled(self.game, self.samples, self.protocol.seed, self.weights)
 
     @property
     def weights(self) -> str:
@@ -152,17 +145,7 @@ class Subject:
     @functools.cached_property
     def referred(self) -> dict[str, Any]:
         """What a comparison with real data depends on, as JSON."""
-        return self.described(self.protocol.reference, self.split)
-
-    def described(self, name: str, split: Split) -> dict[str, Any]:
-        """A split as JSON: which, how large, and a digest of what it holds."""
-        return {
-            "data": self.info.name,
-            "split": name,
-            "shape": list(self.info.shape),
-            "size": split.size,
-            "digest": split_digest(self.dataset, split),
-        }
+        return described(self.info, self.dataset, self.split)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` returned when it was first called by that name: measures share what is expensive."""

@@ -6,7 +6,7 @@ from typing import Literal
 from jax.sharding import Mesh
 
 from gen_jax.data.dataset import Dataset
-from gen_jax.errors import ConfigError
+from gen_jax.errors import ConfigError, NoFeatures
 from gen_jax.metrics.classifier import classifier_network
 from gen_jax.metrics.feature_network import FeatureNetwork
 from gen_jax.metrics.inception import SHA256, inception_network, missing, stored_at
@@ -28,6 +28,7 @@ def feature_network(
 
     Raises:
       ConfigError: the data are points, have no labels where those are needed, or Inception's weights are missing.
+      NoFeatures: neither will do.
     """
     if dataset.kind != "image":
         raise ConfigError(f"{dataset.name} has points; features are of images")
@@ -36,5 +37,5 @@ def feature_network(
     if wanted == "classifier" or (wanted == "auto" and suits):
         return classifier_network(dataset, mesh, say=say)
     if wanted == "auto" and not converted:
-        raise ConfigError(f"{dataset.name} has no labels to train a classifier on, and {missing()}")
+        raise NoFeatures(f"{dataset.name} has no labels to train a classifier on, and {missing()}")
     return inception_network()

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from gen_jax.errors import ConfigError
 from gen_jax.metrics.collected import Collected
+from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_network import FeatureNetwork
 from gen_jax.metrics.frechet import frechet_distance
 from gen_jax.metrics.inception_score import inception_score
@@ -51,14 +52,14 @@ class FeatureMeasure(NamedTuple):
       quantities: the numbers it gives.
       compute: (real, generated) -> as many numbers, in that order.
       least: how many images of each set it takes.
-      detail: what else they depend on, as JSON.
+      detail: (rows of features of the real images, and of the generated ones) -> what else they depend on, as JSON.
       compares: whether they depend on the real images at all.
     """
 
     quantities: tuple[Quantity, ...]
     compute: Callable[[Collected, Collected], tuple[Found, ...]]
     least: int
-    detail: Mapping[str, Any] = {}
+    detail: Callable[[int, int], Mapping[str, Any]]
     compares: bool = True
 
     def samples(self, real: int, generated: int) -> int:
@@ -73,10 +74,14 @@ def fid(real: Collected, generated: Collected) -> tuple[Found, ...]:
 
 def kid(real: Collected, generated: Collected, subsets: int) -> tuple[Found, ...]:
     """The kernel distance, between the images that were kept. Bińkowski et al., arXiv 1801.01401."""
-    # Subsets of no more than half leave something to tell the error by.
-    size = min(1000, len(real.features) // 2, len(generated.features) // 2)
+    size = subset_size(len(real.features), len(generated.features))
     distance = kernel_distance(real.features, generated.features, subsets=subsets, subset_size=size)
     return (Found(distance.value, distance.interval),)
+
+
+def subset_size(real: int, generated: int) -> int:
+    """Of subsets of so many images: of no more than half, which leaves something to tell the error by."""
+    return min(1000, real // 2, generated // 2)
 
 
 def inception(real: Collected, generated: Collected, splits: int) -> tuple[Found, ...]:
@@ -89,9 +94,10 @@ def inception(real: Collected, generated: Collected, splits: int) -> tuple[Found
 def manifold(
     real: Collected, generated: Collected, measure: Callable[..., tuple[float, ...]], k: int
 ) -> tuple[Found, ...]:
-    """What two sets of as many images share by their nearest neighbours."""
+    """What two sets of as many images share by their nearest neighbours; the larger set is thinned out evenly."""
     count = min(len(real.features), len(generated.features))
-    return tuple(Found(value) for value in measure(real.features[:count], generated.features[:count], k=k))
+    rows = [each.features[evenly_spread(len(each.features), count)] for each in (real, generated)]
+    return tuple(Found(value) for value in measure(*rows, k=k))
 
 
 def feature_measures(splits: int = 10, subsets: int = 100) -> dict[str, FeatureMeasure]:
@@ -101,29 +107,36 @@ def feature_measures(splits: int = 10, subsets: int = 100) -> dict[str, FeatureM
       splits: of the samples, for the inception score.
       subsets: of both sets, for the kernel distance.
     """
+
+    def by_neighbours(real: int, generated: int, k: int) -> dict[str, int]:
+        return {"neighbours": k, "images_of_each_set": min(real, generated)}
+
     return {
-        "fid": FeatureMeasure((Quantity("fid", "FID", "smaller"),), fid, 2),
+        "fid": FeatureMeasure((Quantity("fid", "FID", "smaller"),), fid, 2, lambda real, generated: {}),
         "kid": FeatureMeasure(
-            (Quantity("kid", "KID", "smaller"),), functools.partial(kid, subsets=subsets), 4, {"subsets": subsets}
+            (Quantity("kid", "KID", "smaller"),),
+            functools.partial(kid, subsets=subsets),
+            4,
+            lambda real, generated: {"subsets": subsets, "subset_size": subset_size(real, generated)},
         ),
         "inception_score": FeatureMeasure(
             (Quantity("inception_score", "Inception Score", "larger", f"{splits} splits"),),
             functools.partial(inception, splits=splits),
             splits,
-            {"splits": splits},
+            lambda real, generated: {"splits": splits},
             compares=False,
         ),
         "precision_recall": FeatureMeasure(
             (Quantity("precision", "Precision", "larger"), Quantity("recall", "Recall", "larger")),
             functools.partial(manifold, measure=precision_recall, k=3),
             4,
-            {"neighbours": 3},
+            functools.partial(by_neighbours, k=3),
         ),
         "density_coverage": FeatureMeasure(
             (Quantity("density", "Density", "larger"), Quantity("coverage", "Coverage", "larger")),
             functools.partial(manifold, measure=density_coverage, k=5),
             6,
-            {"neighbours": 5},
+            functools.partial(by_neighbours, k=5),
         ),
     }
 
@@ -165,6 +178,26 @@ def qualified(quantity: Quantity, samples: int, network: FeatureNetwork) -> Quan
     return quantity._replace(metric=in_files, name=page)
 
 
+def protocol(
+    measure: FeatureMeasure,
+    rows: tuple[int, int],
+    network: FeatureNetwork,
+    sampled: Mapping[str, Any],
+    reference: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the numbers of a measure depend on, as JSON.
+
+    Args:
+      measure: it.
+      rows: of features that are kept of the real, and of the generated images.
+      network: whose features.
+      sampled: how the generated images were made.
+      reference: which the real ones are.
+    """
+    compared = {"reference": dict(reference)} if measure.compares else {}
+    return {**sampled, "features": network.provenance, **compared, **measure.detail(*rows)}
+
+
 def sample_count(samples: int) -> str:
-    """How a number of samples is written in a name: 500, 1k, 2.5k, 50k."""
-    return f"{samples / 1000:g}k" if samples >= 1000 else str(samples)
+    """How a number of samples is written in a name: 500, 1k, 1438, 2.5k, 50k."""
+    return f"{samples / 1000:g}k" if samples >= 1000 and samples % 100 == 0 else str(samples)

@@ -48,33 +48,47 @@ class Score:
         Raises:
           TypeError, KeyError, ValueError: it did not.
         """
-        if not isinstance(stored["protocol"], dict):
-            raise TypeError(f"a protocol is a dictionary, not {stored['protocol']!r}")
         interval = stored["interval"]
+        kinds = {"metric": str, "name": str, "step": int, "protocol": dict, "unit": str}
+        if any(type(stored[name]) is not kind for name, kind in kinds.items()):
+            raise TypeError(f"no score: {stored!r}")
+        if stored["better"] not in ("larger", "smaller", None):
+            raise ValueError(f"no direction: {stored['better']!r}")
         value = math.nan if stored["value"] is None else float(stored["value"])
         return cls(**{**stored, "value": value, "interval": interval and (float(interval[0]), float(interval[1]))})
 
 
 def read_scores(path: epath.PathLike) -> list[Score]:
     """The scores of a file, in order; none where there is no file, and lines that are no scores are left out."""
-    path, scores = epath.Path(path), []
+    return [line for line in _lines(path) if isinstance(line, Score)]
+
+
+def _lines(path: epath.PathLike) -> list[Score | str]:
+    """The lines of a file, in order: scores, and what is none as it is written."""
+    path, found = epath.Path(path), list[Score | str]()
     # Damaged bytes make a line that is none.
     for line in path.read_bytes().decode(errors="replace").splitlines() if path.exists() else []:
         try:
-            scores.append(Score.from_json(json.loads(line)))
+            found.append(Score.from_json(json.loads(line)))
         except (ValueError, TypeError, KeyError):
-            continue
-    return scores
+            found.append(line)
+    return found
 
 
 def store_scores(path: epath.PathLike, scores: Iterable[Score]) -> None:
-    """Adds scores to a file, at once; each takes the place of one of the same metric, step and protocol."""
+    """Adds scores to a file, at once; each takes the place of one of the same metric, step and protocol.
+
+    Lines that are no scores, such as those of a later version, are left as they are.
+    """
     path = epath.Path(path)
-    kept: dict[str, Score] = {}
-    for score in [*read_scores(path), *scores]:
-        key = json.dumps([score.metric, score.step, score.protocol], sort_keys=True)
+    kept: dict[str, str] = {}
+    for line in [*_lines(path), *scores]:
+        if isinstance(line, str):
+            kept[line] = line
+            continue
+        key = json.dumps([line.metric, line.step, line.protocol], sort_keys=True)
         kept.pop(key, None)
-        kept[key] = score
+        kept[key] = json.dumps(line.as_json())
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(score.as_json()) + "\n" for score in kept.values()))
+    temporary.write_text("".join(line + "\n" for line in kept.values()))
     temporary.replace(path)

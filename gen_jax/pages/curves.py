@@ -29,10 +29,15 @@ MOST_POINTS = 2000
 GREY = 8
 
 
-def title(name: str) -> str:
-    """What a metric, or a family of them, is called above its chart."""
+def title(name: str, names: Mapping[str, str] = {}) -> str:
+    """What a metric, or a family of them, is called above its chart.
+
+    Args:
+      name: as it is logged.
+      names: of metrics that have one of their own, such as scores.
+    """
     spaced = name.replace("_", " ")
-    return TITLES.get(name, spaced[:1].upper() + spaced[1:])
+    return {**TITLES, **names}.get(name, spaced[:1].upper() + spaced[1:])
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:
@@ -44,15 +49,20 @@ def families(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def curves(lines: Iterable[Line]) -> list[Chart]:
-    """A chart for each family of metrics; training and evaluation are lines of the same chart."""
+def curves(lines: Iterable[Line], names: Mapping[str, str] = {}) -> list[Chart]:
+    """A chart for each family of metrics; training and evaluation are lines of the same chart.
+
+    Args:
+      lines: of metrics.jsonl.
+      names: see `title`.
+    """
     by_split: dict[str, list[Line]] = {split: [] for split in SPLITS}
     for line in lines:
         by_split.setdefault(line["split"], []).append(line)
     by_split = {split: thinned(found, MOST_POINTS) for split, found in by_split.items()}
-    names = dict.fromkeys(name for found in by_split.values() for line in found for name in line)
-    drawn = families(name for name in names if name not in ("step", "split"))
-    return [Chart(title(family), _series(family, members, by_split)) for family, members in drawn.items()]
+    logged = dict.fromkeys(name for found in by_split.values() for line in found for name in line)
+    drawn = families(name for name in logged if name not in ("step", "split"))
+    return [Chart(title(family, names), _series(family, members, by_split)) for family, members in drawn.items()]
 
 
 def _series(family: str, members: Sequence[str], by_split: Mapping[str, Sequence[Line]]) -> list[Series]:

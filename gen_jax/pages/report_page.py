@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -129,14 +130,23 @@ def linked(text: str) -> Markup:
     return Markup(ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', str(escape(text))))
 
 
+def paragraphs(text: str) -> list[tuple[bool, str]]:
+    """The paragraphs of a docstring, and whether each is code, which is indented; the lines of others flow."""
+    found = [part.strip("\n") for part in re.split(r"\n\s*\n", text) if part.strip()]
+    return [
+        (True, textwrap.dedent(part)) if part.startswith("    ") else (False, " ".join(part.split())) for part in found
+    ]
+
+
 def report_page(report: Report) -> str:
     """The page as HTML."""
-    charts = curves(report.metrics)
+    charts = curves(report.metrics, {score.metric: score.name for score in report.scores})
     has_chart = charts or any(illustration.is_chart for illustration in report.illustrations)
     return render(
         "report.html",
         report=report,
         linked=linked,
+        paragraphs=paragraphs(report.about),
         charts=charts,
         figure=figure,
         plotly=plotly_script() if has_chart else "",

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from etils import epath
 
@@ -130,6 +131,31 @@ def read_lines(path: epath.Path) -> list[str | None]:
     if not path.exists():
         return []
     return [intact(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+class Logged(NamedTuple):
+    """A line of the log.
+
+    Attributes:
+      step: completed steps.
+      split: "train" or "eval".
+      values: by name; None for what was not finite.
+    """
+
+    step: int
+    split: str
+    values: dict[str, float | None]
+
+
+def logged(path: epath.Path) -> list[Logged]:
+    """The lines of a log, without what in them is damaged or no number. Raises OSError."""
+    found = []
+    for line in filter(None, read_lines(path)):
+        read = json.loads(line)
+        step, split = read.pop("step"), read.pop("split", "train")
+        values = {name: value for name, value in read.items() if value is None or type(value) in (int, float)}
+        found.append(Logged(step, str(split), values))
+    return found
 
 
 def intact(line: bytes) -> str | None:

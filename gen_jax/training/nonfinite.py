@@ -57,12 +57,12 @@ def are_finite(leaves: list[jax.Array], everywhere: NamedSharding | None) -> jax
 
 
 def bad_leaves(state: State) -> list[str]:
-    """Names of the leaves that hold a NaN or an infinity."""
+    """Names of the leaves that hold a NaN or an infinity, in alphabetical order."""
     leaves = {n: x for n, x in leaves_by_name(state).items() if jnp.issubdtype(x.dtype, jnp.floating)}
     if not leaves:
         return []
     found = jax.device_get(are_finite(list(leaves.values()), everywhere=replicated_like(leaves.values())))
-    return [name for name, is_finite in zip(leaves, found.tolist(), strict=True) if not is_finite]
+    return sorted(name for name, is_finite in zip(leaves, found.tolist(), strict=True) if not is_finite)
 
 
 @dataclass(frozen=True)

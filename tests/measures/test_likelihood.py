@@ -38,6 +38,12 @@ def test_more_importance_samples_are_nearer_to_the_truth_and_stated(subject, vae
     assert low < many.value < high
 
 
+def test_the_seed_is_that_of_importance_sampling(subject, vae_run):
+    first, again, other = (measure(subject(vae_run, importance_samples=2, seed=seed), ["nll"])[0] for seed in (3, 3, 4))
+    assert first.value == again.value != other.value
+    assert (first.protocol["seed"], other.protocol["seed"]) == (3, 4)
+
+
 def test_last_weights_are_measured_if_asked_for(subject, vae_run):
     averaged = by_metric(measure(subject(vae_run), ["held_out"]))["elbo"]
     last = by_metric(measure(subject(vae_run, weights="last"), ["held_out"]))["elbo"]

@@ -1,7 +1,7 @@
 import pytest
 
-from gen_jax.errors import ConfigError
-from gen_jax.measures import MEASURES, QUICK, measure
+from gen_jax.errors import ConfigError, NoFeatures
+from gen_jax.measures import MEASURES, QUICK, Protocol, measure
 from gen_jax.training.retention import larger_is_better
 
 
@@ -78,10 +78,11 @@ def test_unknown_measures_are_refused_before_anything_is_computed_with_the_neare
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"samples": 0}, "--samples is 0; accepted: a number of at least 1"),
-        ({"importance_samples": 0}, "--importance-samples is 0; accepted: a number of at least 1"),
-        ({"splits": -1}, "--splits is -1; accepted: a number of at least 1"),
-        ({"sampling_steps": 0}, "--sampling-steps is 0; accepted: a number of at least 1"),
+        ({"samples": 0}, "--samples is 0; accepted: a number from 1 to 10000000"),
+        ({"samples": 10**12}, "--samples is 1000000000000; accepted: a number from 1 to 10000000"),
+        ({"importance_samples": 0}, "--importance-samples is 0; accepted: a number from 1 to 1000000"),
+        ({"splits": -1}, "--splits is -1; accepted: a number from 1 to 10000"),
+        ({"sampling_steps": 0}, "--sampling-steps is 0; accepted: a number from 1 to 100000"),
         ({"seed": -1}, "--seed is -1; accepted: a number from 0 to 4294967295"),
     ],
 )
@@ -91,6 +92,47 @@ def test_options_out_of_range_are_refused(subject, image_run, options, text):
     assert str(raised.value) == text
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("samples", 2.5, "--samples is 2.5; accepted: a number from 1 to 10000000"),
+        ("samples", "100", "--samples is '100'; accepted: a number from 1 to 10000000"),
+        ("seed", True, "--seed is True; accepted: a number from 0 to 4294967295"),
+        ("splits", None, "--splits is None; accepted: a number from 1 to 10000"),
+        ("reference", "val", "--reference is 'val'; accepted: test, train"),
+        ("weights", "ema", "--weights is 'ema'; accepted: average, last"),
+        ("features", "vgg", "--features is 'vgg'; accepted: auto, inception, classifier"),
+    ],
+)
+def test_what_only_python_can_pass_is_refused_too(name, value, text):
+    protocol = Protocol()
+    # The type checker of the tests would not let it be made with that.
+    object.__setattr__(protocol, name, value)
+    with pytest.raises(ConfigError) as raised:
+        protocol.check()
+    assert str(raised.value) == text
+
+
 def test_from_python(vae_run):
     scores = vae_run.evaluate(["held_out", "nll"], importance_samples=2)
     assert names(scores) == {"elbo", "kl", "log_likelihood", "nll"}
+    assert names(vae_run.evaluate("held_out")) == {"elbo", "kl", "log_likelihood"}
+
+
+def test_without_labels_and_weights_of_inception_the_rest_is_measured(subject, image_run, monkeypatch):
+    def none(*args):
+        raise NoFeatures("photos has no labels, and there are no weights")
+
+    made = subject(image_run, samples=60)
+    monkeypatch.setattr("gen_jax.measures.subject.feature_network", none)
+    found = names(measure(made, ["all"]))
+    assert found == {"loss", "copied_pixels", "distance_ratio_pixels", "recognised", "rarest_class"}
+    assert "left out: photos has no labels, and there are no weights" in made.said
+    assert "left out: neighbours in features, because photos has no labels, and there are no weights" in made.said
+    with pytest.raises(NoFeatures):
+        measure(made, ["fid"])
+
+
+def test_a_name_in_capitals_has_its_nearest(subject, image_run):
+    with pytest.raises(ConfigError, match="--metrics has 'FID'; the nearest is 'fid'"):
+        measure(subject(image_run), ["FID"])

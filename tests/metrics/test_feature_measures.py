@@ -53,8 +53,32 @@ def test_inception_score_has_its_splits_in_name_and_detail():
     assert compute("inception_score", gaussian(9), generated, splits=5) == pytest.approx([4])
     measure = feature_measures(splits=5)["inception_score"]
     assert measure.quantities[0].note == "5 splits"
-    assert measure.detail == {"splits": 5}
+    assert measure.detail(9, 40) == {"splits": 5}
     assert measure.samples(real=9, generated=40) == 40
+
+
+@pytest.mark.parametrize("name", ["precision_recall", "density_coverage"])
+def test_of_the_larger_set_images_from_all_over_are_compared(name):
+    # Sorted by class, as a folder is: two far clusters, of which the first half alone would show one.
+    real = np.sort(gaussian(300).features, axis=0)
+    real[150:] += 100
+    few = collected(real[::5])
+    assert min(compute(name, collected(real), few)) > 0.8
+    assert min(compute(name, few, collected(real))) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("fid", {}),
+        ("kid", {"subsets": 100, "subset_size": 179}),
+        ("precision_recall", {"neighbours": 3, "images_of_each_set": 359}),
+        ("density_coverage", {"neighbours": 5, "images_of_each_set": 359}),
+    ],
+)
+def test_what_is_made_of_the_images_is_said(name, detail):
+    assert feature_measures()[name].detail(359, 10_000) == detail
+    assert feature_measures()["kid"].detail(50_000, 10_000)["subset_size"] == 1000
 
 
 @pytest.mark.parametrize(
@@ -85,7 +109,7 @@ def test_ten_thousand_samples_and_inception_have_plain_names():
 @pytest.mark.parametrize(
     ("network", "samples", "name", "metric"),
     [
-        ("inception", 9_999, "FID-9.999k, not comparable", "fid_9p999k"),
+        ("inception", 9_999, "FID-9999, not comparable", "fid_9999"),
         ("inception", 1_000, "FID-1k, not comparable", "fid_1k"),
         ("inception", 500, "FID-500, not comparable", "fid_500"),
         ("mnist classifier", 10_000, "FID (mnist classifier)", "fid_mnist_classifier"),
@@ -108,4 +132,5 @@ def test_a_note_is_in_brackets_too():
 
 
 def test_sample_counts_are_short():
-    assert [sample_count(n) for n in (2, 999, 1000, 2500, 50_000)] == ["2", "999", "1k", "2.5k", "50k"]
+    counts = (2, 999, 1000, 1438, 2500, 50_000)
+    assert [sample_count(n) for n in counts] == ["2", "999", "1k", "1438", "2.5k", "50k"]

@@ -35,11 +35,36 @@ def test_held_out_images_limit_what_the_name_says(digits):
     assert name == "inception_score_5k_pixels_classifier"
 
 
+def test_commas_may_stand_between_names_as_on_the_command_line_of_evaluate(digits):
+    scores = feature_scores(["fid,kid", "inception_score"], 300, digits, make_mesh())
+    assert [name.partition("_300")[0] for name in scores.names] == ["fid", "kid", "inception_score"]
+
+
+def test_a_score_says_all_that_it_depends_on(digits):
+    scores = feature_scores(["kid", "inception_score"], 300, digits, make_mesh())
+    made = {"samples": 300, "seed": 5, "weights": "average", "sampler": "one pass", "sampler_steps": 1}
+    kid, inception_score = scores.scores(7, dict.fromkeys([*scores.names, "loss"], 2.5), made)
+    assert (kid.metric, kid.name) == (
+        "kid_300_pixels_classifier",
+        "KID-300 (pixels classifier), not comparable",
+    )
+    assert (kid.value, kid.step, kid.better) == (2.5, 7, "smaller")
+    assert kid.protocol.items() >= made.items()
+    assert kid.protocol["subset_size"] == 150
+    assert kid.protocol["features"]["digest"] == "0123456789abcdef"
+    assert kid.protocol["reference"]["split"] == "test"
+    assert kid.protocol["reference"]["size"] == 359
+    assert len(kid.protocol["reference"]["digest"]) == 16
+    assert "reference" not in inception_score.protocol
+    assert inception_score.protocol["splits"] == 10
+
+
 def test_unknown_measures_and_points_are_refused(digits):
     with pytest.raises(ConfigError) as raised:
         feature_scores(["fdi"], 100, digits, make_mesh())
     assert str(raised.value) == (
-        "--eval-metrics has 'fdi'; accepted: fid, kid, inception_score, precision_recall, density_coverage"
+        "--eval-metrics has 'fdi'; the nearest is 'fid'. Accepted: fid, kid, inception_score, precision_recall, "
+        "density_coverage"
     )
     with pytest.raises(ConfigError) as raised:
         feature_scores(["fid", "kid"], 3, digits, make_mesh())

@@ -40,8 +40,25 @@ def test_no_file_has_no_scores_and_damaged_lines_are_left_out(tmp_path):
     path.write_text('{"metric": "fid"}\nnot json\n[]\n' + json.dumps(SCORE.as_json()) + "\n{}\n")
     path.write_bytes(path.read_bytes() + b"\xff\xfe\n" + json.dumps({**SCORE.as_json(), "protocol": 3}).encode())
     assert read_scores(path) == [SCORE]
-    store_scores(path, [])
-    assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("better", "up"), ("step", "4"), ("step", True), ("name", None), ("metric", ["fid"]), ("unit", 3), ("note", "x")],
+)
+def test_a_line_of_other_content_is_no_score(tmp_path, field, value):
+    path = tmp_path / "scores.jsonl"
+    path.write_text(json.dumps({**SCORE.as_json(), field: value}) + "\n")
+    assert read_scores(path) == []
+
+
+def test_what_cannot_be_read_is_left_as_it_is(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    later = json.dumps({**SCORE.as_json(), "note": "of a later version"})
+    path.write_text(later + "\nnot json\n")
+    store_scores(path, [SCORE])
+    store_scores(path, [SCORE])
+    assert path.read_text().splitlines() == [later, "not json", json.dumps(SCORE.as_json())]
 
 
 def test_an_interval_of_json_becomes_a_pair():

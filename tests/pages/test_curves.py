@@ -56,6 +56,12 @@ def test_long_logs_are_thinned_and_keep_their_ends():
     assert {later - earlier for earlier, later in itertools.pairwise(steps)} == {2, 3}
 
 
+def test_scores_have_the_names_that_they_are_stored_with():
+    line = {"step": 1, "split": "eval", "fid_1k_mnist_classifier": 3.0}
+    (chart,) = curves([line], {"fid_1k_mnist_classifier": "FID-1k (mnist classifier), not comparable"})
+    assert chart.title == "FID-1k (mnist classifier), not comparable"
+
+
 def test_titles_are_words():
     assert title("kl") == "KL, nats per example"
     assert title("wasserstein_distance") == "Wasserstein distance"

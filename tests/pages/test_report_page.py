@@ -8,7 +8,17 @@ from gen_jax.metrics.score import Score
 from gen_jax.pages.charts import Chart, Series
 from gen_jax.pages.page import write_page
 from gen_jax.pages.pictures import picture
-from gen_jax.pages.report_page import Grid, Illustration, Neighbour, Neighbours, Option, Report, linked, report_page
+from gen_jax.pages.report_page import (
+    Grid,
+    Illustration,
+    Neighbour,
+    Neighbours,
+    Option,
+    Report,
+    linked,
+    paragraphs,
+    report_page,
+)
 
 LONG = "a_metric_whose_name_is_so_long_that_no_phone_could_ever_show_it_in_a_single_line"
 STEPS = [100, 200, 12_000]
@@ -234,3 +244,12 @@ def test_papers_are_linked_and_other_text_escaped():
         'a &lt;b&gt;, <a href="https://arxiv.org/abs/1312.6114">arXiv 1312.6114</a>, '
         '<a href="https://arxiv.org/abs/2006.11239">arXiv 2006.11239</a>.'
     )
+
+
+def test_paragraphs_flow_and_indented_ones_are_code():
+    text = "One (2000).\n\n    python -m a\n    python -m b --c\n\nTwo lines\nof a paragraph.\n"
+    assert paragraphs(text) == [
+        (False, "One (2000)."),
+        (True, "python -m a\npython -m b --c"),
+        (False, "Two lines of a paragraph."),
+    ]
