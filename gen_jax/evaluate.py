@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gen_jax import load
 from gen_jax.errors import StorageError
@@ -48,7 +48,7 @@ def evaluate(
     run = load(path, step, **options)
     aside = Console(stderr=True)
     with Progress(
-        TextColumn("samples"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -56,10 +56,12 @@ def evaluate(
         transient=True,
         disable=not aside.is_terminal,
     ) as bar:
-        task = bar.add_task("samples", visible=False)
+        tasks: dict[str, TaskID] = {}
 
-        def progress(done: int, of: int) -> None:
-            bar.update(task, completed=done, total=of, visible=done < of)
+        def progress(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=of, visible=done < of)
 
         def say(line: str) -> None:
             aside.print(line, highlight=False, markup=False, soft_wrap=True)

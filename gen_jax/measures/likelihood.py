@@ -90,7 +90,9 @@ def importance_sampled(subject: Subject) -> LogLikelihood:
         evaluator = examiner(subject).evaluator
         seed, draws = subject.protocol.seed, subject.protocol.importance_samples
         sampler = ImportanceSampler(subject.game, evaluator.held_out, subject.run.mesh, seed, draws, evaluator.reduce)
-        return sampler(subject.state)
+        return sampler(
+            subject.state, lambda done: subject.progress("held-out examples", done, subject.dataset.test.size)
+        )
 
     return subject.once("importance sampled", estimate)
 

@@ -39,7 +39,7 @@ class Subject:
         *,
         data_dir: str | None = None,
         say: Callable[[str], None] = lambda line: None,
-        progress: Callable[[int, int], None] = lambda done, of: None,
+        progress: Callable[[str, int, int], None] = lambda what, done, of: None,
     ):
         """Nothing is computed yet.
 
@@ -48,13 +48,13 @@ class Subject:
           protocol: how it is measured.
           data_dir: where the data are, if not where they were during training.
           say: is told before something takes long.
-          progress: is told how many samples are drawn, and of how many.
+          progress: is told of what ("samples"), how many are done, and of how many.
 
         Raises:
           ConfigError: an option is out of range.
         """
         protocol.check()
-        self.run, self.protocol, self._data_dir, self.say, self._progress = run, protocol, data_dir, say, progress
+        self.run, self.protocol, self._data_dir, self.say, self.progress = run, protocol, data_dir, say, progress
         self.game, self.info = run.game, run.info
         self._made: dict[str, Any] = {}
 
@@ -129,7 +129,7 @@ class Subject:
         key, done = keys.derive(jax.random.key(self.protocol.seed), "sample"), 0
         for part in self.run.sampler.stream(self.state, key, self.samples):
             done += len(part)
-            self._progress(done, self.samples)
+            self.progress("samples", done, self.samples)
             yield part
 
     @property

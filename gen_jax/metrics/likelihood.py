@@ -1,7 +1,7 @@
 """How probable a model finds held-out data: log p(x) by importance sampling, and bits per dimension."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -83,13 +83,19 @@ class ImportanceSampler:
         self.root = jax.random.key(seed)
         self._log_likelihoods = CompiledTogether(jax.jit(self._of_batch, out_shardings=replicated(mesh)))
 
-    def __call__(self, state: State) -> LogLikelihood:
-        """The mean over the held-out data under the weights that the game evaluates."""
-        found = []
+    def __call__(self, state: State, progress: Callable[[int], None] = lambda done: None) -> LogLikelihood:
+        """The mean over the held-out data under the weights that the game evaluates.
+
+        Args:
+          state: with those weights.
+          progress: is told how many examples are done.
+        """
+        found: list[np.ndarray] = []
         for number, batch in enumerate(self.held_out()):
             rows = {name: place(array, split_batch(self.mesh)) for name, array in batch.items() if name != "mask"}
             values = self._log_likelihoods(state.sampling_params, state.variables, rows, np.int32(number), self.root)
             found.append(np.asarray(jax.device_get(values), np.float64)[batch["mask"]])
+            progress(sum(map(len, found)))
         return summary(np.concatenate(found), self.draws)
 
     def _of_batch(self, params: Any, variables: Any, batch: dict[str, Array], number: Array, root: Array) -> Array:

@@ -39,9 +39,18 @@ def test_samples_are_drawn_once_for_all_measures(subject, image_run, monkeypatch
 
 def test_progress_counts_samples(image_run, monkeypatch, subject):
     told = []
-    made = Subject(image_run, Protocol(samples=300), progress=lambda done, of: told.append((done, of)))
+    made = Subject(image_run, Protocol(samples=300), progress=lambda *progress: told.append(progress))
     assert len(made.images) == 300
-    assert told == [(256, 300), (300, 300)]
+    assert told == [("samples", 256, 300), ("samples", 300, 300)]
+
+
+def test_progress_counts_held_out_examples(vae_run):
+    told = []
+    measure(Subject(vae_run, Protocol(importance_samples=1), progress=lambda *progress: told.append(progress)), ["nll"])
+    assert {(what, of) for what, _, of in told} == {("held-out examples", 359)}
+    done = [done for _, done, _ in told]
+    assert done == sorted(done)
+    assert done[-1] == 359
 
 
 def test_images_that_are_kept_are_bounded(subject, image_run, monkeypatch):
