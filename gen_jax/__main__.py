@@ -121,10 +121,12 @@ def compare(
     """
     from rich.console import Console
 
-    from gen_jax.compare import compare
+    from gen_jax.compare import check_page, compare
     from gen_jax.metrics.intervals import bootstrap_interval, t_interval
 
     names = [name.strip() for name in metric.split(",") if name.strip()]
+    if out is not None:
+        check_page(out)
     found = compare(runs, names, bootstrap_interval if bootstrap else t_interval)
     found.print(Console())
     if out is not None:

@@ -97,7 +97,10 @@ def print_scores(console: Console, scores: Sequence[Score]) -> None:
     rows = []
     for score in scores:
         low_high = "" if score.interval is None else " to ".join(number(end) for end in score.interval)
-        rows.append([f"{score.name} {signs[score.better]}".rstrip(), f"{number(score.value)} {score.unit}", low_high])
+        # The sign stays with the name's last word.
+        rows.append(
+            [f"{score.name}\u00a0{signs[score.better]}".rstrip(), f"{number(score.value)} {score.unit}", low_high]
+        )
     print_table(console, ["score", "value", "95% interval"], rows)
     for term, values in by_term(scores).items():
         said = [f"{words} ({', '.join(names)})" if len(values) > 1 else words for words, names in values.items()]

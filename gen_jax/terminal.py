@@ -1,5 +1,6 @@
 """Tables and plots as text: readable at 80 columns, and without colours where there is no terminal."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -12,6 +13,8 @@ from rich.text import Text
 
 GAP = 2  # between two columns
 WIDEST_LABEL = 28  # where there is not enough room for all columns
+NARROWEST_LABEL = 20  # where that makes room for all columns
+LEAST_LABEL = 16  # in any case
 PLOT_HEIGHT = 18
 COLOURS = ("cyan", "magenta", "green", "red", "blue")  # of those that rich and plotext call alike
 
@@ -25,35 +28,45 @@ class Line:
     y: Sequence[float]
 
 
-def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]], labels: int = 1) -> None:
-    """Prints a table; where it is too wide, in several, one below the other.
+def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table; where it is too wide, in several, one below the other, each with the first column.
 
     Args:
       console: where.
       head: the columns' names.
-      rows: as many texts each; what ends in " *" is the best of its column.
-      labels: how many of the first columns tell the rows apart and are in each of the tables.
+      rows: as many texts each; the first tells the rows apart, and one that ends in " *" is the best.
     """
     widths = [_width(name, [row[i] for row in rows]) for i, name in enumerate(head)]
     spare = console.width - sum(width + GAP for width in widths[1:])
-    widths[0] = min(widths[0], max(WIDEST_LABEL, spare))
-    room = console.width + GAP - sum(width + GAP for width in widths[:labels])
-    for chosen in _fitting(widths[labels:], room):
+    beside = console.width - max(widths[1:]) - GAP
+    widths[0] = min(widths[0], spare if spare >= NARROWEST_LABEL else max(LEAST_LABEL, min(WIDEST_LABEL, beside)))
+    room = console.width - widths[0]
+    # Of a column that fits nowhere the cells are broken.
+    widths[1:] = [min(width, room - GAP) for width in widths[1:]]
+    for chosen in _fitting(widths[1:], room):
         table = Table(
             box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold"
         )
-        columns = [*range(labels), *(labels + i for i in chosen)]
+        columns = [0, *(1 + i for i in chosen)]
         for i in columns:
-            table.add_column(Text(head[i]), width=widths[i], overflow="fold", justify="right" if i else "left")
+            name = Text(_wrapped(head[i], widths[i]))
+            table.add_column(name, width=widths[i], overflow="fold", justify="right" if i else "left")
         for row in rows:
-            table.add_row(*(Text(row[i], style="bold" if row[i].endswith(" *") else "") for i in columns))
+            texts = [_wrapped(row[0], widths[0], indent="  "), *(row[i] for i in columns[1:])]
+            table.add_row(*(Text(text, style="bold" if text.endswith(" *") else "") for text in texts))
         console.print(table)
         console.print()
 
 
+def _wrapped(name: str, width: int, indent: str = "") -> str:
+    """In lines that are broken between words, but not at a no-break space; `indent` is before those after the first."""
+    lines = textwrap.wrap(name, width, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n".join(lines).replace("\u00a0", " ")
+
+
 def _width(name: str, cells: Sequence[str]) -> int:
     """Wide enough for each cell, and for a name that is broken between words, of which it may take several lines."""
-    return max([*map(len, cells), *map(len, name.split()), min(len(name), 14)])
+    return max([*map(len, cells), *map(len, name.split(" ")), min(len(name), 14)])
 
 
 def _fitting(widths: Sequence[int], room: int) -> Iterator[list[int]]:

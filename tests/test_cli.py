@@ -162,7 +162,7 @@ def test_report_writes_a_page_and_names_it(shell, images):
 def test_compare_prints_a_table_and_writes_a_page(shell, points, tmp_path):
     code, out, _ = shell("compare", points, points, "--out", "deep/compare.html")
     assert code == 0
-    assert "loss" in out
+    assert "Loss" in out
     assert out.splitlines()[-1] == "deep/compare.html"
     assert (tmp_path / "deep/compare.html").exists()
 

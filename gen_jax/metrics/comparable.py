@@ -16,7 +16,7 @@ Measured = Mapping[str, Runs]
 DRAW = frozenset({"seed", "evaluators", "answers", "interval"})
 # How samples are made belongs to what is measured: such numbers are compared, and it is said how they differ.
 SAMPLING = ("weights", "sampler", "sampler_steps")
-LONGEST = 24  # characters of what tells columns apart in their names
+LONGEST = 24  # characters of what tells rows apart in their names
 
 
 def measurement(protocol: Protocol) -> dict[str, Any]:
@@ -59,7 +59,10 @@ def ways_of_sampling(runs: Runs) -> dict[str, Runs]:
 
 
 def measured_differently(protocols: Sequence[Protocol]) -> tuple[list[str], str]:
-    """What tells the columns of one metric apart, and a sentence that says in what they differ; "" for one column."""
+    """What tells the rows of one metric apart, and in words in what they differ; "" for one row.
+
+    Short values are named in the rows themselves, and not again in the words.
+    """
     if len(protocols) == 1:
         return [""], ""
     flats = [flat(protocol) for protocol in protocols]
@@ -67,12 +70,14 @@ def measured_differently(protocols: Sequence[Protocol]) -> tuple[list[str], str]
     values = [", ".join(_short(field, p[field]) for field in differing if field in p) for p in flats]
     if all(0 < len(value) <= LONGEST for value in values) and len(set(values)) == len(values):
         names = [f"({value})" for value in values]
+        # A number is named with its field.
+        unsaid = [_worded(field) for field in differing if any(isinstance(p.get(field), str) for p in flats)]
+        details = f": they differ in {_enumerated(unsaid)}" if unsaid else ""
     else:
         names = [f"[{number}]" for number in range(1, len(protocols) + 1)]
-    details = "; ".join(
-        f"{field} is {_listed(dict(zip(names, flats, strict=True)), field, 'in')}" for field in differing
-    )
-    return [f" {name}" for name in names], f"columns {_enumerated(names)} are not comparable: {details}."
+        places = dict(zip(names, flats, strict=True))
+        details = ": " + "; ".join(f"{_worded(field)} is {_listed(places, field, 'in')}" for field in differing)
+    return [f" {name}" for name in names], f"rows {_enumerated(names)} are not comparable{details}."
 
 
 def made_differently(ways: Mapping[str, Protocol]) -> str:
@@ -91,9 +96,16 @@ def flat(protocol: Protocol, prefix: str = "") -> dict[str, Any]:
 
 
 def shared(protocols: Iterable[Protocol]) -> dict[str, Any]:
-    """The fields that have the same value in all protocols, flat."""
-    first, *others = map(flat, protocols)
-    return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
+    """The fields that have the same value in all protocols; of nested ones, those within them."""
+    first, *others = protocols
+    found: dict[str, Any] = {}
+    for name, value in first.items():
+        values = [value, *(other.get(name) for other in others)]
+        if all(isinstance(nested, Mapping) for nested in values):
+            found |= {name: common} if (common := shared(values)) else {}
+        elif all(name in other and other[name] == value for other in others):
+            found[name] = value
+    return found
 
 
 def _differing(protocols: Sequence[Protocol]) -> list[str]:
@@ -102,9 +114,17 @@ def _differing(protocols: Sequence[Protocol]) -> list[str]:
     return [f for f in fields if any(p.get(f, missing) != protocols[0].get(f, missing) for p in protocols)]
 
 
+def _worded(field: str) -> str:
+    """A field as a person reads it: "features digest" of "features.digest"."""
+    return "how data are observed" if field == "observed" else field.replace(".", " ").replace("_", " ")
+
+
 def _short(field: str, value: Any) -> str:
-    """A name as it is, "1000 sampler steps" of a number."""
-    return value if isinstance(value, str) else f"{value} {field.rpartition('.')[2].replace('_', ' ')}"
+    """A name as it is, "1000 sampler steps" of a number of several, "step 600" of any other."""
+    name = field.rpartition(".")[2].replace("_", " ")
+    if isinstance(value, str):
+        return value
+    return f"{value} {name}" if name.endswith("s") else f"{name} {value}"
 
 
 def _listed(protocols: Mapping[str, Protocol], field: str, word: str) -> str:

@@ -1,18 +1,15 @@
 """Groups of runs on one data set side by side: a table of scores, and curves."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gen_jax.metrics.comparable import Measured, measurement, ways_of_sampling
-from gen_jax.metrics.intervals import Estimate, Interval, bootstrap_interval, t_interval
+from gen_jax.metrics.intervals import Interval, bootstrap_interval, t_interval
+from gen_jax.metrics.logged import LIKELIHOODS, direction
 from gen_jax.metrics.score import Score
-from gen_jax.metrics.score_table import Column, score_table
+from gen_jax.metrics.score_table import Row, score_table
 from gen_jax.metrics.seed_curves import Curve, Logged, seed_curve
-
-HELD_OUT = "eval/"
-"""How the names of metrics begin that were logged on held-out data."""
-LABELS = 3
-"""How many columns of a table are not metrics."""
+from gen_jax.metrics.titles import HELD_OUT, score_names, title_of, worded
 
 
 @dataclass(frozen=True)
@@ -61,21 +58,23 @@ class Section:
       name: of the data.
       details: what else there is to say of the data.
       groups: of runs.
-      labelled: the rows of the table: a group has several where its samples were made in several ways.
-      columns: of the table.
+      labelled: the columns of the table: a group has several where its samples were made in several ways.
+      rows: of the table, a metric each.
       notes: what must be known to read it, a sentence each.
       curves: {metric: {label: curve}}; what is not comparable has a metric's name of its own, "train/loss (vae)".
       interval: over seeds.
+      names: what scores call metrics.
     """
 
     name: str
     details: str
     groups: Sequence[Group]
     labelled: Mapping[str, Group]
-    columns: Sequence[Column]
+    rows: Sequence[Row]
     notes: Sequence[str]
     curves: Mapping[str, Mapping[str, Curve]]
     interval: Interval = t_interval
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_seeds(self) -> bool:
@@ -84,55 +83,44 @@ class Section:
 
     @property
     def head(self) -> list[str]:
-        """The columns' names: two on the group, then the metrics."""
-        return ["", "seeds", "steps", *(column.head for column in self.columns)]
+        """The columns' names: one on the rows, then the groups."""
+        return ["", *self.labelled]
 
     @property
-    def rows(self) -> list[list[str]]:
-        """A row for each group, in the order of `head`; an asterisk marks the best of a column."""
+    def texts(self) -> list[list[str]]:
+        """The rows in the order of `head`: two on the groups, then the metrics; an asterisk marks the best of a row."""
         return [
-            [label, str(len(group.members)), group.steps, *(column.text(label) for column in self.columns)]
-            for label, group in self.labelled.items()
+            ["seeds", *(str(len(group.members)) for group in self.labelled.values())],
+            ["steps", *(group.steps for group in self.labelled.values())],
+            *([row.head, *(row.text(label) for label in self.labelled)] for row in self.rows),
         ]
 
     @property
     def legend(self) -> list[str]:
         """How to read the table."""
-        several = any(len(cell.scores) > 1 for column in self.columns for cell in column.cells.values())
-        alone = any(cell.interval for column in self.columns for cell in column.cells.values() if len(cell.scores) < 2)
+        several = any(len(cell.scores) > 1 for row in self.rows for cell in row.cells.values())
+        alone = any(cell.interval for row in self.rows for cell in row.cells.values() if len(cell.scores) < 2)
+        best = any(row.best for row in self.rows)
         return [
-            *(
-                ["* is the best mean of its column, whether or not the intervals overlap."]
-                if any(column.best for column in self.columns)
-                else []
-            ),
+            *(["* is the best mean of its row, whether or not the intervals overlap."] if best else []),
             *([f"Of several seeds: the mean and its 95% {name_of(self.interval)} interval."] if several else []),
             *(["Of one seed: the score with the interval that it comes with, where it has one."] if alone else []),
         ]
 
     @property
-    def differences(self) -> dict[tuple[str, str], dict[str, Estimate]]:
-        """{(first, second): {column's head: first - second}} of each two groups that share two or more seeds."""
-        found: dict[tuple[str, str], dict[str, Estimate]] = {}
-        for column in self.columns:
-            for first, second, estimate in column.differences(self.interval):
-                found.setdefault((first, second), {})[column.head] = estimate
-        return found
+    def differences(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows of a second table: of each metric and each two groups that share two or more seeds.
 
-    @property
-    def differences_head(self) -> list[str]:
-        """The names of the columns in which there are differences, after one on the groups."""
-        found = self.differences.values()
-        return ["", *(name for name in self.head[LABELS:] if any(name in cells for cells in found))]
-
-    @property
-    def differences_rows(self) -> list[list[str]]:
-        """A row for each two groups, in the order of `differences_head`."""
-        names = self.differences_head[1:]
-        return [
-            [f"{first} − {second}", *(f"{cells[name]} ({cells[name].n})" if name in cells else "" for name in names)]
-            for (first, second), cells in self.differences.items()
+        Of metrics and pairs, what there is less of are the columns. There are no rows where no groups share two seeds.
+        """
+        found = [
+            (row.head, {f"{one} − {other}": f"{d} ({d.n})" for one, other, d in row.differences(self.interval)})
+            for row in self.rows
         ]
+        pairs = list(dict.fromkeys(pair for _, cells in found for pair in cells))
+        table = [["", *pairs], *([head, *(cells.get(pair, "—") for pair in pairs)] for head, cells in found if cells)]
+        head, *rows = map(list, zip(*table, strict=True)) if len(pairs) >= len(table) else table
+        return head, rows
 
     @property
     def differences_legend(self) -> list[str]:
@@ -144,18 +132,21 @@ class Section:
 
     @property
     def first_metric(self) -> list[str]:
-        """The curve to show first: of those on held-out data what most groups have, else a loss, else what there is."""
-        directed = {column.metric for column in self.columns if column.better}
-        held_out = [metric for metric in self.curves if metric.startswith(HELD_OUT)]
-        losses = [metric for metric in self.curves if metric.startswith("train/loss")]
-        best_first = sorted(held_out, key=lambda metric: (-len(self.curves[metric]), metric not in directed))
-        return [*best_first, *losses, *self.curves][:1]
+        """The curve to show first: what most runs logged; of that on held-out data, of that a likelihood or a loss."""
 
+        def place(metric: str) -> tuple[int, bool, int, bool]:
+            runs = sum(len(curve.seeds) for curve in self.curves[metric].values() if curve.steps)
+            name = metric.partition(" (")[0].partition("/")[2]
+            trains = not metric.startswith(HELD_OUT)
+            # What is trained on is the loss, also where it is a bound of the likelihood.
+            firsts = ["loss", *LIKELIHOODS] if trains else [*LIKELIHOODS, "loss"]
+            return -runs, trains, firsts.index(name) if name in firsts else len(firsts), direction(name) is None
 
-def title_of(metric: str) -> str:
-    """What a curve is called: "elbo, held-out" of "eval/elbo"."""
-    split, _, name = metric.partition("/")
-    return f"{name}, {'held-out' if split + '/' == HELD_OUT else 'training' if split == 'train' else split}"
+        return sorted(self.curves, key=place)[:1]
+
+    def title(self, metric: str) -> str:
+        """What a curve is called: "ELBO, held-out (nats)" of "eval/elbo"."""
+        return title_of(metric, self.names, units=True)
 
 
 def name_of(interval: Interval) -> str:
@@ -177,17 +168,24 @@ def section(
       notes: what else must be known of the groups.
     """
     labelled, every = {}, {}
+    names = score_names(score for group in groups for member in group.members for score in member.scores)
     for group in groups:
-        for way, scores in ways_of_sampling({member.seed: member.scores for member in group.members}).items():
+        scored = {
+            member.seed: [replace(score, name=worded(score, names)) for score in member.scores]
+            for member in group.members
+        }
+        for way, scores in ways_of_sampling(scored).items():
             label = f"{group.label}, {way}" if way else group.label
             labelled[label], every[label] = group, scores
-    measured, alone = _worth_a_column(_without_repeated(every))
-    columns, found = score_table(measured, interval)
-    notes = [*notes, *found, *_older(labelled, columns), *alone]
-    return Section(name, details, groups, labelled, columns, notes, _curves(groups, interval), interval)
+    curves = _curves(groups, interval)
+    drawn = {metric.partition(" (")[0] for metric in curves}
+    measured, alone = _worth_a_row(_without_repeated(every), drawn, names)
+    rows, found = score_table(measured, interval)
+    notes = [*notes, *found, *_older(labelled, rows), *alone]
+    return Section(name, details, groups, labelled, rows, notes, curves, interval, names)
 
 
-def _worth_a_column(measured: Measured) -> tuple[Measured, list[str]]:
+def _worth_a_row(measured: Measured, drawn: Container[str], names: Mapping[str, str]) -> tuple[Measured, list[str]]:
     """Leaves out what was logged during training, has no better or worse, and is the same in no two groups.
 
     There is nothing to compare, and it has a curve.
@@ -195,13 +193,13 @@ def _worth_a_column(measured: Measured) -> tuple[Measured, list[str]]:
     meanings: dict[str, dict[str, str]] = {}
     for label, runs in measured.items():
         for score in (score for scores in runs.values() for score in scores):
-            if score.metric.startswith(HELD_OUT) and score.better is None:
+            if HELD_OUT + score.metric.removeprefix(HELD_OUT) in drawn and score.better is None:
                 meanings.setdefault(score.metric, {})[label] = str(measurement(score.protocol))
     alone = [metric for metric, found in meanings.items() if len(set(found.values())) == len(found)]
     if len(measured) == 1 or not alone:
         return measured, []
-    names = ", ".join(metric.removeprefix(HELD_OUT) for metric in alone)
-    return _without(measured, alone), [f"Not in the table, because no two rows share them: {names}."]
+    said = "; ".join(dict.fromkeys(title_of(metric.removeprefix(HELD_OUT), names) for metric in alone))
+    return _without(measured, alone), [f"Not in the table, because no two columns share them: {said}."]
 
 
 def _without_repeated(measured: Measured) -> Measured:
@@ -221,13 +219,16 @@ def _without(measured: Measured, metrics: Container[str]) -> Measured:
     }
 
 
-def _older(labelled: Mapping[str, Group], columns: Iterable[Column]) -> Iterator[str]:
+def _older(labelled: Mapping[str, Group], rows: Iterable[Row]) -> Iterator[str]:
     """Says of which numbers the runs have gone on training since."""
-    for column in columns:
+    found: dict[str, list[str]] = {}
+    for row in rows:
         for label, group in labelled.items():
-            cell, newest = column.cells.get(label), min(member.step for member in group.members)
-            if cell is not None and cell.step < newest:
-                yield f"{column.name}: of {label} measured at step {cell.step}, not {newest}."
+            cell, newest = row.cells.get(label), min(member.step for member in group.members)
+            # A row may have the step in its name already.
+            if cell is not None and cell.step < newest and f"(step {cell.step})" not in row.name:
+                found.setdefault(f"of {label} measured at step {cell.step}, not {newest}.", []).append(row.name)
+    yield from (f"{'; '.join(names)}: {sentence}" for sentence, names in found.items())
 
 
 def _curves(groups: Sequence[Group], interval: Interval) -> dict[str, dict[str, Curve]]:

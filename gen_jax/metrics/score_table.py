@@ -1,4 +1,4 @@
-"""Scores of several groups side by side: only what was measured alike stands in one column."""
+"""Scores of several groups side by side: only what was measured alike stands in one row."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from gen_jax.metrics.comparable import (
     Measured,
+    Protocol,
     Runs,
     made_differently,
     measured_differently,
@@ -19,10 +20,13 @@ from gen_jax.metrics.comparable import (
 from gen_jax.metrics.intervals import Estimate, Interval, paired_difference, t_interval, with_interval
 from gen_jax.metrics.score import Score
 
+Ways = Mapping[str, Protocol]
+"""{group: how its samples were made}"""
+
 
 @dataclass(frozen=True)
 class Cell:
-    """What a group has in a column.
+    """What a group has in a row.
 
     Attributes:
       scores: by seed; all of one step and one protocol, and finite.
@@ -56,12 +60,12 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class Row:
     """A metric under one protocol.
 
     Attributes:
       metric: its name in files.
-      name: its name on a page, with what tells it from other columns of the same metric.
+      name: its name on a page, with what tells it from other rows of the same metric.
       unit: of the values; "" for none.
       better: which direction is better, or None where neither is.
       cells: by group, of those that have it.
@@ -77,9 +81,9 @@ class Column:
 
     @property
     def head(self) -> str:
-        """The name with its mark, the unit, and an arrow for the direction that is better."""
+        """The name with its mark, the unit, and an arrow for the better direction, at which no line breaks."""
         unit = f" ({self.unit})" if self.unit not in ("", "share") else ""
-        return self.name + self.mark + unit + {"larger": " ↑", "smaller": " ↓", None: ""}[self.better]
+        return self.name + self.mark + unit + {"larger": "\u00a0↑", "smaller": "\u00a0↓", None: ""}[self.better]
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -107,33 +111,53 @@ class Column:
                 yield first, second, paired_difference(one.values, other.values, interval)
 
 
-def score_table(measured: Measured, interval: Interval = t_interval) -> tuple[list[Column], list[str]]:
-    """The columns, and in words what must be known to read them: which are not comparable, what is missing.
+def score_table(measured: Measured, interval: Interval = t_interval) -> tuple[list[Row], list[str]]:
+    """The rows, and in words what must be known to read them: which are not comparable, what is missing.
 
     Args:
       measured: scores of one data set; those of one group are of runs that differ in nothing but the seed.
       interval: over seeds.
     """
-    columns: list[Column] = []
-    notes: list[str] = []
-    marks: dict[str, str] = {}
+    rows: list[Row] = []
+    ways: list[Ways] = []
+    said: dict[str, list[str]] = {}
     for metric, title in _titles(measured).items():
         protocols = protocols_of(metric, measured)
         suffixes, differences = measured_differently(protocols)
-        notes += [f"{title}: {differences}"] if differences else []
+        if differences:
+            said.setdefault(differences, []).append(title)
         for protocol, suffix in zip(protocols, suffixes, strict=True):
             cells = {}
             for group, runs in measured.items():
                 cell, note = _cell(metric, protocol, group, runs, interval)
-                notes += [f"{title}{suffix}: {note}"] if note else []
+                if note:
+                    said.setdefault(note, []).append(title + suffix)
                 if cell is not None:
                     cells[group] = cell
             if cells:
                 shown = next(iter(next(iter(cells.values())).scores.values()))
-                made = made_differently({group: cell.sampling for group, cell in cells.items()})
-                mark = marks.setdefault(made, _mark(len(marks))) if made else ""
-                columns.append(Column(metric, title + suffix, shown.unit, shown.better, cells, mark))
-    return columns, [*(f"{mark} {made}" for made, mark in marks.items()), *notes]
+                mark = _marked({group: cell.sampling for group, cell in cells.items()}, ways)
+                rows.append(Row(metric, title + suffix, shown.unit, shown.better, cells, mark))
+    notes = [f"{_mark(number)} {made_differently(way)}" for number, way in enumerate(ways)]
+    return rows, notes + [f"{'; '.join(titles)}: {sentence}" for sentence, titles in said.items()]
+
+
+def _marked(made: Ways, ways: list[Ways]) -> str:
+    """The mark of a row whose groups made their samples in these ways; "" where they made them in one.
+
+    Rows that say the same of the groups they share, and state the same fields, have one mark: `ways` grows by what is
+    new.
+    """
+    if not made_differently(made):
+        return ""
+    for number, way in enumerate(ways):
+        together = {**way, **made}
+        agree = all(way[group] == made[group] for group in way.keys() & made.keys())
+        if agree and (together == way or len({frozenset(stated) for stated in together.values()}) == 1):
+            ways[number] = together
+            return _mark(number)
+    ways.append(made)
+    return _mark(len(ways) - 1)
 
 
 def _mark(number: int) -> str:

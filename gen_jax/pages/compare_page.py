@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gen_jax.metrics.comparison import Section, title_of
+from gen_jax.metrics.comparison import Section
 from gen_jax.metrics.intervals import with_interval
 from gen_jax.metrics.seed_curves import Curve, thinned
 from gen_jax.pages.charts import COLOURS, Chart, Series, figure, plotly_script
@@ -48,9 +48,17 @@ def compare_page(sections: Sequence[Section], metrics: Sequence[str] = ()) -> st
         summary=f"{_counted(runs, 'run')} of {_counted(configurations, 'configuration')}, "
         f"on {', '.join(part.name for part in sections)}.",
         colours=[[part.groups.index(group) % COLOURS + 1 for group in part.labelled.values()] for part in sections],
-        provenance=provenance,
+        protocols=[protocols(part) for part in sections],
         plotly=plotly_script(),
     )
+
+
+def protocols(part: Section) -> list[tuple[list[str], list[tuple[str, str]]]]:
+    """(rows, what all their numbers depend on, term and value), said once for rows that depend on the same."""
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for row in part.rows:
+        found.setdefault(tuple(provenance(row.protocol)), []).append(row.head)
+    return [(heads, list(terms)) for terms, heads in found.items()]
 
 
 def _counted(n: int, what: str) -> str:
@@ -68,7 +76,7 @@ def choice(metric: str, curves: Mapping[str, Curve], part: Section) -> Choice:
     numbers = {group.label: number for number, group in enumerate(part.groups)}
     drawn = {label: curve for label, curve in curves.items() if curve.steps}
     series = [mean(label, curve, numbers[label]) for label, curve in drawn.items()]
-    chart = Chart(title_of(metric), series)
+    chart = Chart(part.title(metric), series)
     made = figure(chart)
     for trace in made["data"]:
         if trace.get("hoverinfo") != "skip":

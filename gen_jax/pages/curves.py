@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gen_jax.metrics.evenly import thinned
+from gen_jax.metrics.titles import title_of
 from gen_jax.pages.charts import Chart, Series
 
 Line = Mapping[str, Any]
@@ -11,33 +12,10 @@ Line = Mapping[str, Any]
 
 # Metrics whose last word is one of these share a chart: discriminator_loss and generator_loss.
 FAMILIES = ("loss", "logits", "accuracy")
-TITLES = {
-    "elbo": "ELBO, nats per example",
-    "kl": "KL, nats per example",
-    "log_likelihood": "Log-likelihood given the latent, nats per example",
-    "nll": "Negative log-likelihood, nats per example",
-    "bits_per_dim": "Bits per dimension",
-    "loss": "Loss",
-    "logits": "Logits",
-    "accuracy": "Accuracy",
-    "modes": "Modes found",
-    "high_quality": "High-quality samples, share",
-}
 SPLITS = ("train", "eval")
 # More points than a chart has pixels only make the page large.
 MOST_POINTS = 2000
 GREY = 8
-
-
-def title(name: str, names: Mapping[str, str] = {}) -> str:
-    """What a metric, or a family of them, is called above its chart.
-
-    Args:
-      name: as it is logged.
-      names: of metrics that have one of their own, such as scores.
-    """
-    spaced = name.replace("_", " ")
-    return {**TITLES, **names}.get(name, spaced[:1].upper() + spaced[1:])
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:
@@ -54,7 +32,7 @@ def curves(lines: Iterable[Line], names: Mapping[str, str] = {}) -> list[Chart]:
 
     Args:
       lines: of metrics.jsonl.
-      names: see `title`.
+      names: what scores call metrics.
     """
     by_split: dict[str, list[Line]] = {split: [] for split in SPLITS}
     for line in lines:
@@ -62,7 +40,10 @@ def curves(lines: Iterable[Line], names: Mapping[str, str] = {}) -> list[Chart]:
     by_split = {split: thinned(found, MOST_POINTS) for split, found in by_split.items()}
     logged = dict.fromkeys(name for found in by_split.values() for line in found for name in line)
     drawn = families(name for name in logged if name not in ("step", "split"))
-    return [Chart(title(family, names), _series(family, members, by_split)) for family, members in drawn.items()]
+    return [
+        Chart(title_of(family, names, units=True), _series(family, members, by_split))
+        for family, members in drawn.items()
+    ]
 
 
 def _series(family: str, members: Sequence[str], by_split: Mapping[str, Sequence[Line]]) -> list[Series]:

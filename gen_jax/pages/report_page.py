@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from gen_jax.metrics.score import Score
+from gen_jax.metrics.titles import score_names
 from gen_jax.pages.charts import Chart, figure, plotly_script
 from gen_jax.pages.curves import Line, curves
 from gen_jax.pages.page import render
@@ -140,7 +141,7 @@ def paragraphs(text: str) -> list[tuple[bool, str]]:
 
 def report_page(report: Report) -> str:
     """The page as HTML."""
-    charts = curves(report.metrics, {score.metric: score.name for score in report.scores})
+    charts = curves(report.metrics, score_names(report.scores))
     has_chart = charts or any(illustration.is_chart for illustration in report.illustrations)
     return render(
         "report.html",

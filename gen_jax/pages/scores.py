@@ -62,7 +62,7 @@ def words(value: Any) -> str:
     """A value of a protocol: whole numbers with thousands apart, names as they are."""
     if isinstance(value, Mapping):
         parts = (
-            words(v) if k in ("name", "split", "set") else f"{k.replace('_', ' ')} {words(v)}"
+            words(v) if k in ("name", "split", "data") else f"{k.replace('_', ' ')} {words(v)}"
             for k, v in value.items()
             if v is not None
         )

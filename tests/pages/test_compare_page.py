@@ -1,9 +1,12 @@
+import dataclasses
+
 import pytest
 from hand_made_runs import DIGITS, curve, fid, write_run
 from layout_checks import layout_faults
 
 from gen_jax.compare import compare
-from gen_jax.pages.compare_page import choice
+from gen_jax.metrics.score_table import score_table
+from gen_jax.pages.compare_page import choice, protocols
 
 FITS = """
 async () => {
@@ -61,17 +64,17 @@ def test_what_is_not_finite_is_a_gap(comparison):
 
 def test_tables_are_those_of_the_terminal_and_fit_every_window(comparison, page_file, open_page):
     page = open_page(page_file)
-    tables = page.locator("section > .scroll:first-of-type").all()
+    tables = page.locator("section > .sideways:first-of-type table").all()
     for table, (head, rows) in zip(tables, comparison.tables(), strict=True):
-        titles = [title.replace("\xa0", " ") for title in table.locator("thead th").all_text_contents()]
-        assert titles[1:] == head[1:]
+        assert table.locator("thead th").all_text_contents()[1:] == head[1:]
         shown = [row.locator("th, td").all_text_contents() for row in table.locator("tbody tr").all()]
         texts = [[text.replace("-", "−").replace(" *", "\xa0*") for text in row[1:]] for row in rows]
         assert shown == [[row[0], *text] for row, text in zip(rows, texts, strict=True)]
     assert page.locator("td.best").all_text_contents() == ["−35.0 ± 2.5\xa0*"]
+    assert page.locator("tr", has=page.locator(".best")).locator("th").inner_text() == "ELBO, held-out (nats)\xa0↑"
     notes = page.locator(".notes").first.inner_text()
-    assert "samples is 10000 in (10000 samples), 20000 in (20000 samples)" in notes
-    assert "vae, latent=4 − vae, latent=5" in page.locator("tbody th").all_inner_texts()
+    assert "rows (10000 samples) and (20000 samples) are not comparable." in notes
+    assert "vae, latent=4 − vae, latent=5" in page.locator("thead th").all_inner_texts()
     for summary in page.locator("summary").all():
         summary.click()
     assert layout_faults(page) == []
@@ -81,6 +84,37 @@ def test_tables_are_those_of_the_terminal_and_fit_every_window(comparison, page_
     assert layout_faults(page) == []
 
 
+def test_the_names_of_rows_stay_and_a_sign_says_that_there_is_more(page_file, open_page):
+    page = open_page(page_file, width=390)
+    table = page.locator(".sideways").first
+    scroller, name = table.locator(".scroll"), table.locator("tbody th").last
+    shown = "table => [getComputedStyle(table, '::after').opacity, getComputedStyle(table, '::after').content]"
+    page.wait_for_function("document.querySelector('.sideways').classList.contains('more')")
+    assert table.evaluate(shown) == ["1", '"more →"']
+    left = name.bounding_box()["x"]
+    scroller.evaluate("scroller => { scroller.scrollLeft = scroller.scrollWidth; }")
+    page.wait_for_function("!document.querySelector('.sideways').classList.contains('more')")
+    assert table.evaluate(shown)[0] == "0"
+    assert name.bounding_box()["x"] == left
+    # A table that fits has no sign, and none has a gap above it.
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert page.locator(".sideways.more").count() == 0
+    above = page.locator("section > .note").first.bounding_box()
+    assert table.bounding_box()["y"] - (above["y"] + above["height"]) < 24
+
+
+def test_what_numbers_depend_on_is_in_words_and_said_once(comparison):
+    said = dict((terms and terms[0][1], (heads, terms)) for heads, terms in protocols(comparison.sections[0]))
+    heads, terms = said["10,000"]
+    assert heads == ["FID (10000 samples)\xa0↓"]
+    assert terms == [("samples", "10,000"), ("reference", "test")]
+    one = fid(1.0, reference={"split": "test", "digest": "0f"})
+    rows, _ = score_table({"a": {0: [one, dataclasses.replace(one, metric="kid", name="KID")]}})
+    (((heads, terms)),) = protocols(dataclasses.replace(comparison.sections[0], rows=rows))
+    assert heads == ["FID\xa0↓", "KID\xa0↓"]
+    assert terms == [("samples", "10,000"), ("reference", "test, digest 0f")]
+
+
 def test_choosing_a_metric_changes_chart_and_legend(page_file, open_page):
     page = open_page(page_file, theme="dark")
     figure = page.locator("figure").first
@@ -88,12 +122,12 @@ def test_choosing_a_metric_changes_chart_and_legend(page_file, open_page):
     plot.evaluate("plot => Plotly.Fx.hover(plot, { xval: 100 }, 'xy')")
     assert "vae, latent=4 : −35.0 ± 2.5" in plot.locator(".hoverlayer text").all_text_contents()
     assert figure.locator("select option").all_inner_texts() == [
-        "elbo, held-out",
-        "generator_loss, held-out",
-        "loss, training",
+        "ELBO, held-out (nats)",
+        "Generator loss, held-out",
+        "Loss, training",
     ]
-    figure.locator("select").select_option(label="generator_loss, held-out")
+    figure.locator("select").select_option(label="Generator loss, held-out")
     assert plot.evaluate("plot => plot.data.map(trace => [trace.name, trace.y.at(-1)])") == [["dcgan", 2.0]]
     assert figure.locator("ul.legend:visible").all_inner_texts() == ["dcgan: 2 at step 20"]
-    assert "generator_loss" in plot.get_attribute("aria-label")
+    assert "Generator loss" in plot.get_attribute("aria-label")
     assert page.locator("figure").last.locator("select option").all_inner_texts() == ["<loss>, training"]

@@ -1,6 +1,6 @@
 import itertools
 
-from gen_jax.pages.curves import MOST_POINTS, curves, families, title
+from gen_jax.pages.curves import MOST_POINTS, curves, families
 
 LINES = [
     {"step": 1, "split": "train", "elbo": -3.0, "real_loss": 1.0, "fake_loss": 2.0},
@@ -22,7 +22,7 @@ def test_metrics_of_one_scale_share_a_chart():
 
 def test_training_and_evaluation_are_lines_of_one_chart():
     elbo = curves(LINES)[0]
-    assert elbo.title == "ELBO, nats per example"
+    assert elbo.title == "ELBO (nats)"
     assert [(s.name, list(s.x), list(s.y), s.points) for s in elbo.series] == [
         ("train", [1, 2], [-3.0, None], False),
         ("eval", [2], [-2.0], True),
@@ -60,8 +60,3 @@ def test_scores_have_the_names_that_they_are_stored_with():
     line = {"step": 1, "split": "eval", "fid_1k_mnist_classifier": 3.0}
     (chart,) = curves([line], {"fid_1k_mnist_classifier": "FID-1k (mnist classifier), not comparable"})
     assert chart.title == "FID-1k (mnist classifier), not comparable"
-
-
-def test_titles_are_words():
-    assert title("kl") == "KL, nats per example"
-    assert title("wasserstein_distance") == "Wasserstein distance"
