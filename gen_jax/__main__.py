@@ -137,7 +137,7 @@ def compare(
 def hype(
     run: RunDir,
     /,
-    images: int = 100,
+    images: int | None = None,
     seed: int = 0,
     step: int | None = None,
     data_dir: str | None = None,
@@ -148,12 +148,13 @@ def hype(
 
     Args:
         run: A run directory.
-        images: How many a person judges, half of them real.
+        images: How many a person judges, half of them real (default: 100, or as many as there are).
         seed: Of the samples, of the choice of real images and of their order.
         step: Which checkpoint (default: the newest).
         data_dir: Where its data are, if not where they were during training.
         out: Where to write the page (default: RUN/hype.html).
-        answers: Files that the page saved: the scores are printed and added to RUN/scores.jsonl.
+        answers: Files that the run's pages saved, of one person or several: the scores are printed and added to
+            RUN/scores.jsonl.
     """
     from gen_jax.hype import score_answers, write_hype
 
@@ -162,7 +163,7 @@ def hype(
         return
     from gen_jax.evaluate import keep
 
-    keep(RunDirectory(run), score_answers(answers))
+    keep(RunDirectory(run), score_answers(answers, run))
 
 
 @app.command

@@ -2,7 +2,8 @@
 
 What differs from the paper: real images are held-out ones rather than training images; the noise that masks an image
 is made of random phases rather than by Portilla and Simoncelli's texture synthesis; people are not paid, nor
-qualified beforehand on other models' images, but practise on a few of this one's.
+qualified beforehand on other models' images, but practise on a few of this one's; one person's answers have an interval
+of their own, where the paper's is a bootstrap over people, as it is here for several.
 """
 
 import base64
@@ -17,13 +18,16 @@ from etils import epath
 from jaxtyping import UInt8
 
 from gen_jax.errors import ConfigError
+from gen_jax.hype_record import check_judged, record_page
 from gen_jax.metrics.content import split_digest
 from gen_jax.metrics.hype import Staircase
-from gen_jax.metrics.hype_answers import FORMAT, read_session, session_scores
+from gen_jax.metrics.hype_answers import session_scores
+from gen_jax.metrics.hype_session import FORMAT, read_session
 from gen_jax.metrics.score import Score
 from gen_jax.pages.page import render, write_page
 from gen_jax.pages.pictures import png_data_uri
 from gen_jax.run import Run
+from gen_jax.run_directory import RunDirectory
 
 IMAGES = 100  # that one person judges without a limit of time: section 2.2
 BLOCK = 150  # images of a staircase, of which the paper asks three: section 2.1
@@ -36,13 +40,19 @@ Images = UInt8[np.ndarray, "images height width channels"]
 
 
 def write_hype(
-    run: Run, *, images: int = IMAGES, seed: int = 0, data_dir: str | None = None, out: epath.PathLike | None = None
+    run: Run,
+    *,
+    images: int | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+    out: epath.PathLike | None = None,
 ) -> epath.Path:
     """Writes the page on which people tell a run's samples from held-out images, and returns where it is.
 
     Args:
       run: whose samples to judge.
-      images: how many a person judges, half of them real; 450 make the paper's three staircases.
+      images: how many a person judges, half of them real; 450 make the paper's three staircases. None: 100, or as many
+        as there are.
       seed: of the samples, of the choice of real images and of their order.
       data_dir: where the run's data are, if not where they were during training.
       out: the file; None: hype.html in the run directory.
@@ -53,12 +63,7 @@ def write_hype(
     """
     if not run.info.is_image:
         raise ConfigError(f"{run.directory.path} was trained on points ({run.info.name}); HYPE shows people images")
-    most = 2 * run.info.held_out_size - PRACTICE
-    if images % 2 or not 2 <= images <= most:
-        raise ConfigError(
-            f"images is {images}; accepted: an even number from 2 to {most}, for half of them are real and "
-            f"{run.info.name} has {run.info.held_out_size} held-out images, of which {PRACTICE // 2} are for practice"
-        )
+    images = number_of_images(run, images)
     half = (images + PRACTICE) // 2
     generated = run.sample(half, seed)
     rng = np.random.default_rng(seed)
@@ -66,7 +71,7 @@ def write_hype(
     held_out = dataset.test
     real = held_out.load(rng.choice(held_out.size, half, replace=False))["x"]
     study = {
-        "run": run.directory.path.name,
+        "run": run.directory.path.resolve().name,
         "step": run.step,
         "state": run.digest(),
         "weights": "average" if run.game.averages else "last",
@@ -86,18 +91,44 @@ def write_hype(
     html = render("hype.html", data=page_data(real, generated, study, rng))
     path = run.directory.path / "hype.html" if out is None else epath.Path(out)
     try:
-        return write_page(path, html)
+        write_page(path, html)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    record_page(run.directory, study)
+    return path
 
 
-def score_answers(paths: Sequence[epath.PathLike]) -> list[Score]:
+def number_of_images(run: Run, images: int | None) -> int:
+    """How many images a person judges; see `write_hype`. Raises ConfigError where there are not so many."""
+    held_out = run.info.held_out_size
+    most = 2 * held_out - PRACTICE
+    there_are = f"{run.info.name} has {held_out} held-out images, of which {PRACTICE // 2} are for practice"
+    if most < 2:
+        raise ConfigError(f"{there_are}; HYPE needs {PRACTICE // 2 + 1} or more")
+    if images is None:
+        return min(IMAGES, most)
+    if images % 2 or not 2 <= images <= most:
+        raise ConfigError(
+            f"--images is {images}; accepted: an even number from 2 to {most}, for half are real and {there_are}"
+        )
+    return images
+
+
+def score_answers(paths: Sequence[epath.PathLike], run: epath.PathLike | None = None) -> list[Score]:
     """The scores of files that pages saved, one or several, of one person or several; see `session_scores`.
 
+    Args:
+      paths: of the files.
+      run: the run directory that they must be about. None: whichever they are about, as long as it is one.
+
     Raises:
-      ConfigError: no file, one that is not what a page saved, one twice, or answers about different things.
+      ConfigError: no file, one that is not what a page saved, one twice, or answers about different things or another
+        run; the checkpoint that they are about is damaged.
     """
-    return session_scores([read_session(path) for path in paths])
+    sessions = [read_session(path) for path in paths]
+    if run is not None:
+        check_judged(RunDirectory(run), {path: session.study for path, session in zip(paths, sessions, strict=True)})
+    return session_scores(sessions)
 
 
 def page_data(real: Images, generated: Images, study: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:

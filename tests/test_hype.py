@@ -3,6 +3,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 import gen_jax
 from gen_jax.data import load_dataset
 from gen_jax.errors import ConfigError
-from gen_jax.hype import image_id, mask, page_data, score_answers, write_hype
+from gen_jax.hype import image_id, mask, number_of_images, page_data, score_answers, write_hype
 from gen_jax.trainer import train_run
 
 RNG = np.random.default_rng(0)
@@ -139,9 +140,26 @@ def test_mask_has_the_values_of_an_image_in_another_order_and_nearly_its_spectru
 
 @pytest.mark.parametrize("images", [0, -2, 7, 716])
 def test_number_of_images_that_cannot_be_is_refused(run, images):
-    with pytest.raises(ConfigError, match=f"images is {images}; accepted: an even number from 2 to 714") as raised:
+    with pytest.raises(ConfigError, match=f"^--images is {images}; accepted: an even number from 2 to 714") as raised:
         write_hype(run, images=images)
     assert "digits has 359" in str(raised.value)
+
+
+@pytest.mark.parametrize(("held_out", "images"), [(3, 2), (22, 40), (51, 98), (52, 100), (359, 100)])
+def test_without_a_number_there_are_a_hundred_images_or_as_many_as_there_can_be(run, monkeypatch, held_out, images):
+    monkeypatch.setattr(run, "info", dataclasses.replace(run.info, held_out_size=held_out))
+    assert number_of_images(run, None) == images
+    assert number_of_images(run, images) == images
+    if images < 100:
+        with pytest.raises(ConfigError, match=f"^--images is 100; accepted: an even number from 2 to {images}, "):
+            number_of_images(run, 100)
+
+
+@pytest.mark.parametrize("images", [None, 2])
+def test_data_of_too_few_images_are_refused(run, monkeypatch, images):
+    monkeypatch.setattr(run, "info", dataclasses.replace(run.info, held_out_size=2))
+    with pytest.raises(ConfigError, match=r"^digits has 2 held-out images, .*; HYPE needs 3 or more$"):
+        number_of_images(run, images)
 
 
 def test_run_on_points_is_refused(run, monkeypatch):
@@ -172,3 +190,90 @@ def test_no_answers_cannot_be_scored(tmp_path):
         score_answers([])
     with pytest.raises(ConfigError, match=r"none.json cannot be read"):
         score_answers([tmp_path / "none.json"])
+
+
+@pytest.fixture
+def copied(run, page, tmp_path):
+    """The run after a page was made of it, in a directory that may be changed."""
+    return shutil.copytree(run.directory.path, tmp_path / "copy")
+
+
+def answers_to(study, path):
+    """All answers are right."""
+    answers = [
+        {"real": real, "said_real": real, "block": 0, "exposure_ms": None}
+        for real in [True, False] * (study["images"] // 2)
+    ]
+    stored = {"format": "gen_jax hype 1", "session": path.stem, "evaluator": "", "mode": "unlimited"}
+    path.write_text(json.dumps({**stored, "study": study, "answers": answers}))
+    return path
+
+
+def test_answers_are_scored_in_the_run_that_they_are_about(page, copied, tmp_path):
+    study = page[0]["study"]
+    files = [answers_to(study, tmp_path / "ada.json"), answers_to({**study, "seed": 2}, tmp_path / "grace.json")]
+    score = score_answers(files, copied)[0]
+    assert (score.value, score.step, score.protocol["evaluators"]) == (0, 2, 2)
+    assert score.protocol["state"] == study["state"]
+
+
+def refusal(path, run):
+    with pytest.raises(ConfigError) as raised:
+        score_answers([path], run)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_answers_about_another_state_are_refused(page, copied, tmp_path):
+    study = page[0]["study"]
+    path = answers_to({**study, "run": "other", "state": "f" * 64}, tmp_path / "answers.json")
+    # Even where a page was made of that state before the run went back and reached the step again.
+    (copied / "hype.jsonl").write_text(json.dumps({"step": 2, "state": "f" * 64}) + "\n")
+    assert refusal(path, copied) == (
+        f"{path} holds answers about other, step 2, state ffffffffffff, not about {copied}, whose checkpoint of that "
+        f"step has state {study['state'][:12]}; accepted: answers to a page made from this run"
+    )
+    # One file of several is enough.
+    with pytest.raises(ConfigError, match=r"answers\.json holds answers about other"):
+        score_answers([answers_to(study, tmp_path / "right.json"), path], copied)
+
+
+def test_answers_about_a_step_that_the_run_never_had_are_refused(page, copied, tmp_path):
+    path = answers_to({**page[0]["study"], "step": 5}, tmp_path / "answers.json")
+    assert refusal(path, copied) == (
+        f"{path} holds answers about toy-digits, step 5, state {page[0]['study']['state'][:12]}, not about {copied}, "
+        "which has neither a checkpoint of that step (it has steps 2) nor made a page of one; "
+        "accepted: answers to a page made from this run"
+    )
+
+
+def test_answers_to_a_page_are_scored_when_its_checkpoint_is_deleted_and_no_others(page, copied, tmp_path):
+    study = page[0]["study"]
+    shutil.rmtree(copied / "checkpoints" / "2")
+    assert score_answers([answers_to(study, tmp_path / "answers.json")], copied)[0].value == 0
+    other = answers_to({**study, "state": "f" * 64}, tmp_path / "other.json")
+    assert f"no checkpoint of that step any more and made pages of state {study['state'][:12]};" in refusal(
+        other, copied
+    )
+    (copied / "hype.jsonl").unlink()
+    assert "(it has none)" in refusal(tmp_path / "answers.json", copied)
+
+
+@pytest.mark.parametrize("damage", ["{", "[3]\n", '{"step": 2}\n'])
+def test_damaged_list_of_pages_is_refused_in_one_line(page, copied, tmp_path, damage):
+    shutil.rmtree(copied / "checkpoints" / "2")
+    (copied / "hype.jsonl").write_text(damage)
+    path = answers_to(page[0]["study"], tmp_path / "answers.json")
+    assert refusal(path, copied).startswith(f"{copied}/hype.jsonl is not a list of the pages that were made: ")
+
+
+def test_state_of_a_page_is_noted_once(run, page, tmp_path):
+    write_hype(run, images=4, seed=9, out=tmp_path / "page.html")
+    assert [json.loads(line) for line in (run.directory.path / "hype.jsonl").read_text().splitlines()] == [
+        {"step": 2, "state": run.digest()}
+    ]
+
+
+def test_answers_need_a_run_directory(page, tmp_path):
+    path = answers_to(page[0]["study"], tmp_path / "answers.json")
+    assert refusal(path, tmp_path / "none") == f"{tmp_path}/none does not exist; a run directory was wanted"

@@ -2,8 +2,10 @@
 
 Zhou et al., "HYPE: A Benchmark for Human eYe Perceptual Evaluation of Generative Models", NeurIPS 2019,
 arXiv:1904.01121. HYPE-infinity is the share of wrong answers without a limit of time (section 2.2), HYPE-time the
-exposure in milliseconds below which people begin to err (section 2.1). The page on which they answer computes what
-concerns one person itself: functions of one name here and in `pages/hype_score.js` are one function, to the bit.
+exposure in milliseconds below which people begin to err (section 2.1). The paper's intervals are a bootstrap over
+evaluators (section 3). Those of one person's answers, `wilson` and `hype_time_interval`, are this project's own. The
+page on which people answer computes what concerns one of them itself: functions of one name here and in
+`pages/hype_score.js` are one function, to the bit.
 """
 
 import math
@@ -100,7 +102,7 @@ def resampled_modes(exposures: Sequence[int], seed: int, resamples: int) -> np.n
 
 
 def hype_time_interval(blocks: Sequence[Sequence[int]], resamples: int = RESAMPLES) -> Interval:
-    """The 95% interval of one person's HYPE-time, by a bootstrap over answers.
+    """The 95% interval of one person's HYPE-time, by a bootstrap over answers: not the paper's, which is over people.
 
     Each exposure depends on the one before, so what is drawn are not answers but runs of them, of the square root of
     the block's length, wrapping around its end (the circular block bootstrap, Politis and Romano 1992). For simulated

@@ -8,7 +8,7 @@
   const $ = (id) => document.getElementById(id);
   const MASK_MS = 30; // section 2.1, as are four masks and a countdown of 500 ms for each number
   const COUNT_MS = 500;
-  const FEEDBACK_MS = 1000;
+  const FEEDBACK_MS = 2000; // of practice: to look at the image again
 
   // Time, which a test may bring itself. What is on the screen changes with its frames, so that waiting ends with the
   // frame that is nearest.
@@ -53,31 +53,45 @@
   };
   const fixate = (text) => { $("fixation").textContent = text; };
   const report = (text, verdict = "") => { $("feedback").textContent = text; $("feedback").className = verdict; };
+  // An image, or nothing, in place of what was there: the verdict goes with the image that it was on.
+  const put = (image) => {
+    fixate("");
+    report("");
+    draw(image);
+  };
   let masks = [];
 
-  // How images are shown in either mode, whether answers are commented on, and what is measured.
+  // What is said of an answer: nothing; whether it was right; that together with the image, from which to learn.
+  const silent = () => put(null);
+  const told = (image, real, right, beside = null) => {
+    put(beside);
+    report(`${right ? "Right" : "Wrong"}: it was ${real ? "real" : "generated"}.`, right ? "right" : "wrong");
+  };
+  const explained = (image, real, right) => told(image, real, right, image);
+
+  // How images are shown in either mode, what is said of answers that count, and what is measured.
   const modes = {
     unlimited: {
       limited: false,
       score: hype.infinity,
+      comment: silent,
       present: async (image) => {
         fixate("+");
         await clock.wait(COUNT_MS);
-        fixate("");
-        draw(image);
+        put(image);
         return null;
       },
     },
     "time-limited": {
       limited: true,
       score: hype.time,
+      comment: told,
       present: async (image, exposure, number) => {
         for (const text of ["3", "2", "1"]) {
           fixate(text);
           await clock.wait(COUNT_MS);
         }
-        fixate("");
-        draw(image);
+        put(image);
         const start = clock.now();
         await clock.wait(exposure);
         const shown = clock.now() - start;
@@ -123,16 +137,14 @@
     const shown = await mode.present(image, exposure, index);
     const start = clock.now();
     const saidReal = await asked();
+    const reaction = clock.now() - start;
     const real = isReal(index);
-    draw(null);
-    fixate("");
-    report("");
-    if (comment) report(`${real === saidReal ? "Right" : "Wrong"}: it was ${real ? "real" : "generated"}.`, real === saidReal ? "right" : "wrong");
+    comment(image, real, real === saidReal);
     return {
       image: data.images[index].id,
       real,
       said_real: saidReal,
-      reaction_ms: Math.round(clock.now() - start),
+      reaction_ms: Math.round(reaction),
       exposure_ms: mode.limited ? exposure : null,
       shown_ms: shown === null ? null : Math.round(shown),
     };
@@ -141,8 +153,9 @@
   const practise = async (mode) => {
     for (let index = 0; index < data.practice; index += 1) {
       $("count").textContent = `Practice ${index + 1} of ${data.practice}`;
-      await trial(mode, index, staircase.start, true);
+      await trial(mode, index, staircase.start, explained);
       await clock.wait(FEEDBACK_MS);
+      put(null);
     }
     report("That was practice. From now on it counts.");
     await clock.wait(FEEDBACK_MS);
@@ -172,7 +185,7 @@
         const last = answers.at(-1);
         const exposure = answers.length === first ? staircase.start : hype.next(staircase, last.exposure_ms, last.real === last.said_real);
         $("count").textContent = `${answers.length + 1} of ${data.study.images}`;
-        answers.push({ ...await trial(mode, data.practice + answers.length, exposure, mode.limited), block });
+        answers.push({ ...await trial(mode, data.practice + answers.length, exposure, mode.comment), block });
         $("progress").value = answers.length;
         kept.write(session);
       }

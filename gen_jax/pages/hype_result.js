@@ -13,6 +13,12 @@ const hypeResult = (() => {
     hype_time: "HYPE-time: the exposure you need to tell them apart",
   };
 
+  // How the interval of one person is found.
+  const intervals = {
+    hype_infinity: "Wilson's formula for a share",
+    hype_time: "a bootstrap over runs of them",
+  };
+
   const tableRow = (part) => {
     const row = document.createElement("tr");
     const head = row.appendChild(document.createElement("th"));
@@ -50,6 +56,8 @@ const hypeResult = (() => {
     $("score-name").textContent = names[total.metric];
     $("score").textContent = form[total.unit](total.value);
     $("score-interval").textContent = `95% interval: ${range(total)}`;
+    $("interval-note").textContent = `The interval is of your answers alone, by ${intervals[total.metric]}. It is this `
+      + "project's own; the paper gives none for one person.";
     $("part-rows").replaceChildren(...parts.map(tableRow));
     $("parts").hidden = !parts.length;
     $("staircases").hidden = !limited;

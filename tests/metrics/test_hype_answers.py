@@ -6,7 +6,8 @@ import pytest
 
 from gen_jax.errors import ConfigError
 from gen_jax.metrics.hype import Staircase, hype_time_interval, wilson
-from gen_jax.metrics.hype_answers import Session, read_session, session_scores
+from gen_jax.metrics.hype_answers import session_scores
+from gen_jax.metrics.hype_session import Session
 
 STUDY = {
     "run": "vae-digits",
@@ -38,41 +39,6 @@ def limited(threshold, evaluator="Ada", key="a", blocks=2):
     return Session(key, evaluator, STUDY, REAL, said_real, (tuple(shown),) * blocks)
 
 
-def as_file(session):
-    """As the page saves it."""
-    exposures = [(number, exposure) for number, block in enumerate(session.blocks) for exposure in block]
-    answers = [
-        {
-            "image": f"{index:012x}",
-            "real": real,
-            "said_real": said_real,
-            "reaction_ms": 800,
-            "exposure_ms": exposures[index][1] if exposures else None,
-            "shown_ms": None,
-            "block": exposures[index][0] if exposures else 0,
-        }
-        for index, (real, said_real) in enumerate(zip(session.real, session.said_real, strict=True))
-    ]
-    return {
-        "format": "gen_jax hype 1",
-        "session": session.key,
-        "evaluator": session.evaluator,
-        "mode": session.mode,
-        "study": session.study,
-        "answers": answers,
-    }
-
-
-@pytest.fixture
-def save(tmp_path):
-    def save(stored, name="answers.json"):
-        path = tmp_path / name
-        path.write_text(stored if isinstance(stored, str) else json.dumps(stored))
-        return path
-
-    return save
-
-
 def test_error_rates_of_one_person_with_wilsons_intervals():
     scores = session_scores([session(wrong_fakes=20, wrong_reals=5)])
     assert {score.metric: score.value for score in scores} == {
@@ -94,7 +60,7 @@ def test_score_carries_its_protocol():
         "mode": "unlimited",
         "evaluators": 1,
         "answers": 100,
-        "interval": "Wilson",
+        "interval": "Wilson, over answers of one evaluator",
     }
     json.dumps(protocol)
 
@@ -106,9 +72,22 @@ def test_of_several_people_the_score_is_their_mean_and_the_interval_theirs():
     assert score.value == pytest.approx(0.3)
     assert score.protocol["evaluators"] == 5
     assert score.protocol["answers"] == 500
+    assert score.protocol["interval"] == "bootstrap over evaluators"
     # A bootstrap of its own: the means of all ways to draw five of five.
     grid = np.stack(np.meshgrid(*[rates] * 5)).reshape(5, -1).mean(axis=0)
     assert score.interval == pytest.approx(np.quantile(grid, [0.025, 0.975]), abs=0.021)
+
+
+def test_interval_of_several_people_is_as_wide_as_they_differ_whatever_the_number_of_their_answers():
+    alike = [session(10, 10, f"person {i}", str(i)) for i in range(4)]
+    assert session_scores(alike)[0].interval == (0.2, 0.2)
+    # As many people, who answered three pages each.
+    apart = [session(wrong, wrong, f"person {wrong}", str(wrong)) for wrong in (5, 10, 15, 20)]
+    thrice = [dataclasses.replace(one, key=f"{one.key} {page}") for one in apart for page in range(3)]
+    once, more = session_scores(apart)[0], session_scores(thrice)[0]
+    assert (once.value, once.interval) == (more.value, more.interval)
+    assert (once.protocol["answers"], more.protocol["answers"]) == (400, 1200)
+    assert once.interval[1] - once.interval[0] > 0.1
 
 
 def test_sessions_of_one_person_count_as_one_person_whose_answers_are_put_together():
@@ -142,61 +121,6 @@ def test_both_modes_are_scored_apart():
         "hype_time",
     ]
     assert {score.protocol["answers"] for score in found} == {100}
-
-
-@pytest.mark.parametrize("answered", [session(20, 5), limited(300)], ids=["unlimited", "time-limited"])
-def test_file_is_read_as_it_was_saved(answered, save):
-    assert read_session(save(as_file(answered))) == answered
-
-
-def test_without_a_name_each_session_is_a_person(save):
-    nameless = [as_file(session(wrong, wrong, "", key)) for wrong, key in ((0, "a"), (50, "b"))]
-    read = [read_session(save(stored, f"{i}.json")) for i, stored in enumerate(nameless)]
-    score = session_scores(read)[0]
-    assert score.value == 0.5
-    assert score.protocol["evaluators"] == 2
-
-
-def changed(answered, change):
-    stored = json.loads(json.dumps(as_file(answered)))
-    change(stored)
-    return stored
-
-
-def set_exposure(stored):
-    stored["answers"][10]["exposure_ms"] = 990
-
-
-@pytest.mark.parametrize(
-    ("stored", "message"),
-    [
-        ("", "holds no answers: it is not JSON"),
-        ("[]", "holds no answers; accepted: a file that a page of HYPE saved"),
-        ('{"step": 3}', "holds no answers; accepted"),
-        (changed(session(1, 1), lambda s: s.pop("answers")), "is damaged: it has no 'answers'"),
-        (changed(session(1, 1), lambda s: s["study"].pop("seed")), "is damaged: it has no 'seed'"),
-        (changed(session(1, 1), lambda s: s["study"].update(step="x")), "is damaged: step is 'x'"),
-        (changed(session(1, 1), lambda s: s["answers"].pop()), "is damaged: 99 answers to 100 images"),
-        (changed(session(1, 1), lambda s: s.update(answers=[3])), "is damaged: "),
-        (changed(session(1, 1), lambda s: s["answers"][0].update(said_real="yes")), "neither true nor false"),
-        (changed(session(1, 1), lambda s: s["answers"][0].update(real=False)), "49 of 100 images are real"),
-        (changed(session(1, 1), set_exposure), "the exposures of block 0 do not follow"),
-        (changed(limited(300), set_exposure), "the exposures of block 0 do not follow from its answers"),
-        (changed(limited(300), lambda s: s["study"]["staircase"].update(up=20)), "do not follow from its answers"),
-    ],
-)
-def test_what_is_no_file_of_answers_is_refused_in_one_line(stored, message, save):
-    path = save(stored)
-    with pytest.raises(ConfigError) as raised:
-        read_session(path)
-    assert str(raised.value).startswith(f"{path} ")
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def test_missing_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        read_session(tmp_path / "none.json")
 
 
 def test_answers_must_be_there_once_and_about_one_state():

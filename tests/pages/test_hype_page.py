@@ -136,7 +136,7 @@ def test_time_limited_image_follows_a_countdown_and_is_followed_by_four_masks(hy
     answer(page, answers=6)
     waits = page.evaluate("hypeClock.waits")
     practice = [500, 500, 500, 500, 30, 30, 30, 30]
-    assert waits[:36] == [*practice, 1000] * 4
+    assert waits[:36] == [*practice, 2000] * 4
     assert waits[37:] == [*practice, 500, 500, 500, 490, 30, 30, 30, 30, 500, 500, 500, 480, 30, 30, 30, 30]
 
 
@@ -174,6 +174,70 @@ def test_unlimited_image_stays_until_it_is_answered_and_a_time_limited_one_does_
     begin(page, "time-limited")
     page.wait_for_selector("#real:enabled")
     assert shown(page) is None
+
+
+def real_ones(page):
+    """Whether each image is real."""
+    truth = page.evaluate("JSON.parse(document.getElementById('hype-data').textContent).truth")
+    return np.unpackbits(np.frombuffer(base64.b64decode(truth), np.uint8)).astype(bool)
+
+
+@pytest.mark.parametrize("mode", ["unlimited", "time-limited"])
+def test_practice_shows_the_image_together_with_what_it_was(hype_page, mode):
+    # Waits of two seconds, those of feedback, end when the test says so.
+    held = CLOCK.replace(
+        "return Promise.resolve();",
+        "return ms === 2000 ? new Promise((done) => { window.goOn = done; }) : Promise.resolve();",
+    )
+    page = hype_page(4, script=held)
+    begin(page, mode)
+    for number in range(4):
+        page.wait_for_selector("#real:enabled")
+        said_real = real_ones(page)[number] != (number % 2 == 1)
+        page.click("#real" if said_real else "#generated")
+        page.wait_for_function("Boolean(window.goOn)")
+        np.testing.assert_array_equal(shown(page)[..., 0], stored_image(page, number))
+        assert page.inner_text("#fixation") == ""
+        verdict, kind = ("Right", "Wrong")[number % 2], "real" if real_ones(page)[number] else "generated"
+        assert page.inner_text("#feedback") == f"{verdict}: it was {kind}."
+        page.evaluate("{ const done = goOn; window.goOn = null; done(); }")
+    page.wait_for_function("Boolean(window.goOn)")
+    assert page.inner_text("#feedback") == "That was practice. From now on it counts."
+    assert shown(page) is None
+
+
+@pytest.mark.parametrize(("mode", "said"), [("unlimited", ""), ("time-limited", "Right: it was")])
+def test_answer_that_counts_is_commented_on_without_its_image_and_never_beside_the_next_one(hype_page, mode, said):
+    held = CLOCK.replace(
+        "{ this.waits", "{ if (window.counted) return new Promise((done) => { window.goOn = done; }); this.waits"
+    )
+    page = hype_page(4, script=held)
+    begin(page, mode)
+    answer(page, answers=4)
+    page.wait_for_selector("#real:enabled")
+    assert page.inner_text("#count") == "1 of 4"
+    assert page.inner_text("#feedback") == ""
+    page.evaluate("window.counted = true")
+    page.click("#real" if real_ones(page)[4] else "#generated")
+    page.wait_for_function("Boolean(window.goOn)")
+    assert page.inner_text("#feedback").startswith(said)
+    assert bool(page.inner_text("#feedback")) == bool(said)
+    assert shown(page) is None
+    page.evaluate("{ window.counted = false; goOn(); }")
+    page.wait_for_selector("#real:enabled")
+    assert page.inner_text("#count") == "2 of 4"
+    assert page.inner_text("#feedback") == ""
+
+
+def test_interval_is_said_to_be_the_projects_own(hype_page):
+    page = hype_page(2)
+    for mode, how in (("unlimited", "Wilson's formula for a share"), ("time-limited", "a bootstrap over runs of them")):
+        begin(page, mode)
+        answer(page)
+        said = page.inner_text("#interval-note")
+        assert said.startswith(f"The interval is of your answers alone, by {how}. It is this project's own;")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.click("#again")
 
 
 def kept(page):
