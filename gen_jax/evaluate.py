@@ -11,6 +11,7 @@ from gen_jax import load
 from gen_jax.errors import StorageError
 from gen_jax.measures import Subject, measure
 from gen_jax.metrics.score import Score, store_scores
+from gen_jax.metrics.titles import worded
 from gen_jax.pages.page import number
 from gen_jax.pages.scores import provenance
 from gen_jax.protocol import Protocol
@@ -99,7 +100,7 @@ def print_scores(console: Console, scores: Sequence[Score]) -> None:
         low_high = "" if score.interval is None else " to ".join(number(end) for end in score.interval)
         # The sign stays with the name's last word.
         rows.append(
-            [f"{score.name}\u00a0{signs[score.better]}".rstrip(), f"{number(score.value)} {score.unit}", low_high]
+            [f"{worded(score)}\u00a0{signs[score.better]}".rstrip(), f"{number(score.value)} {score.unit}", low_high]
         )
     print_table(console, ["score", "value", "95% interval"], rows)
     for term, values in by_term(scores).items():

@@ -22,7 +22,7 @@ def score_names(scores: Iterable[Score]) -> dict[str, str]:
     return {score.metric: score.name for score in scores if not _is_raw(score)}
 
 
-def worded(score: Score, known: Mapping[str, str]) -> str:
+def worded(score: Score, known: Mapping[str, str] = {}) -> str:
     """A score's name for readers, also where it has only that of the file."""
     return title_of(score.metric, known) if _is_raw(score) else score.name
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gen_jax.metrics.score import Score
+from gen_jax.metrics.titles import worded
 from gen_jax.pages.page import number
 
 BETTER = {"larger": "larger is better", "smaller": "smaller is better", None: ""}
@@ -42,7 +43,7 @@ def by_step(scores: Iterable[Score]) -> list[tuple[int, list[Row]]]:
 def row(score: Score) -> Row:
     """One score in words."""
     return Row(
-        name=score.name,
+        name=worded(score),
         value=f"{number(score.value)} {'' if score.unit == 'share' else score.unit}".rstrip(),
         interval="" if score.interval is None else f"{number(score.interval[0])} to {number(score.interval[1])}",
         better=BETTER[score.better],
