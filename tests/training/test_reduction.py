@@ -132,7 +132,7 @@ def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
     net = Everything(dtype)
     rng = np.random.default_rng(0)
     batch = {"x": rng.normal(size=(32, 8, 8, 3)).astype(np.float32), "y": rng.normal(size=32).astype(np.float32)}
-    variables = net.init(jax.random.key(1), batch["x"], jax.random.key(2))
+    variables = jax.jit(net.init)(jax.random.key(1), batch["x"], jax.random.key(2))
 
     def part(params, batch, key):
         def objective(params):
