@@ -22,7 +22,11 @@ class ConfigError(GenJaxError):
     exit_code = 2
 
 
-class NoFeatures(ConfigError):
+class DoesNotApply(ConfigError):
+    """A measure that has no meaning for a method or its data, or needs more of them."""
+
+
+class NoFeatures(DoesNotApply):
     """There is no feature network for a data set: no labels to train one on, and no weights of Inception."""
 
 

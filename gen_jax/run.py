@@ -185,9 +185,10 @@ class Run:
         )
         try:
             steps = checkpoints.steps()
-            if not steps or (step is not None and step not in steps):
-                has = f"it has steps {', '.join(map(str, steps))}" if steps else "it has none yet"
-                raise ConfigError(f"{path} has no checkpoint{'' if step is None else f' of step {step}'}: {has}")
+            if not steps:
+                raise ConfigError(f"{path} has no checkpoint yet")
+            if step is not None and step not in steps:
+                raise ConfigError(f"{path} has no checkpoint of step {step}: it has steps {', '.join(map(str, steps))}")
             wanted = wanted_state(self.game, self.info, self.mesh)
             if step is not None:
                 self.step, self.state = step, checkpoints.restore(step, wanted)

@@ -77,7 +77,7 @@ def test_run_without_a_checkpoint_is_refused_and_gets_no_directory_for_any(point
     shutil.copy(points / "config.json", tmp_path)
     with pytest.raises(ConfigError) as raised:
         gen_jax.load(tmp_path)
-    assert str(raised.value) == f"{tmp_path} has no checkpoint: it has none yet"
+    assert str(raised.value) == f"{tmp_path} has no checkpoint yet"
     assert names(tmp_path) == ["config.json"]
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gen_jax.errors import ConfigError, NoFeatures, nearest
-from gen_jax.measures.applies import DoesNotApply
+from gen_jax.errors import ConfigError, DoesNotApply, nearest
 from gen_jax.measures.features import in_features
 from gen_jax.measures.likelihood import bits, held_out, nll
 from gen_jax.measures.memorisation import neighbours
@@ -45,12 +44,15 @@ def measure(subject: Subject, names: Sequence[str]) -> list[Score]:
             raise ConfigError(f"--metrics has {name!r}{nearest(name, MEASURES)}. Accepted: all, {', '.join(MEASURES)}")
     chosen = MEASURES if "all" in names else dict.fromkeys(names or QUICK)
     scores: list[Score] = []
+    left_out: dict[str, list[str]] = {}
     for name in chosen:
         try:
             scores += MEASURES[name](subject)
-        except (DoesNotApply, NoFeatures) as error:
+        except DoesNotApply as error:
             if names and "all" not in names:
                 raise
-            if names:
-                subject.say(f"left out: {error}")
+            left_out.setdefault(str(error), []).append(name)
+    for reason, which in left_out.items():
+        if names:
+            subject.say(f"left out: {reason}" if len(which) == 1 else f"left out: {', '.join(which)}: {reason}")
     return scores

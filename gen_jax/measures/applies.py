@@ -1,11 +1,7 @@
 """Whether a measure has a meaning for a run."""
 
-from gen_jax.errors import ConfigError
+from gen_jax.errors import DoesNotApply
 from gen_jax.measures.subject import Subject
-
-
-class DoesNotApply(ConfigError):
-    """A measure that has no meaning for a method or its data."""
 
 
 def images_only(subject: Subject, name: str) -> None:

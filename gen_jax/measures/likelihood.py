@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from gen_jax.measures.applies import DoesNotApply
+from gen_jax.errors import DoesNotApply
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.likelihood import ImportanceSampler, LogLikelihood, bits_per_dim

@@ -26,8 +26,8 @@ def neighbours(subject: Subject) -> list[Score]:
     try:
         # Features first: the pass over the samples that they need keeps the images too.
         generated = subject.generated.features
-    except NoFeatures as error:
-        subject.say(f"left out: neighbours in features, because {error}")
+    except NoFeatures:
+        subject.say("left out: neighbours in features, for which there is no network")
         generated = None
     protocol = {
         **subject.sampled,

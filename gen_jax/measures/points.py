@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gen_jax.measures.applies import DoesNotApply
+from gen_jax.errors import DoesNotApply
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.mixture import mixture_coverage

@@ -1,6 +1,6 @@
 """Whether a judge of real digits recognises the samples."""
 
-from gen_jax.measures.applies import DoesNotApply
+from gen_jax.errors import DoesNotApply
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.recognition import Recognition

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from gen_jax.errors import ConfigError
+from gen_jax.errors import DoesNotApply
 from gen_jax.metrics.collected import Collected
 from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_network import FeatureNetwork
@@ -142,7 +142,7 @@ def feature_measures(splits: int = 10, subsets: int = 100) -> dict[str, FeatureM
 
 
 def check_counts(name: str, measure: FeatureMeasure, flag: str, samples: int, real: int) -> None:
-    """Raises ConfigError where there are too few samples, or real images, for a measure.
+    """Raises DoesNotApply where there are too few samples, or real images, for a measure.
 
     Args:
       name: of the measure.
@@ -152,9 +152,9 @@ def check_counts(name: str, measure: FeatureMeasure, flag: str, samples: int, re
       real: how many real images they are compared with.
     """
     if samples < measure.least:
-        raise ConfigError(f"{flag} is {samples}; {name} needs at least {measure.least}")
+        raise DoesNotApply(f"{flag} is {samples}; {name} needs at least {measure.least}")
     if measure.compares and real < measure.least:
-        raise ConfigError(f"there are {real} real images; {name} needs at least {measure.least}")
+        raise DoesNotApply(f"there are {real} real images; {name} needs at least {measure.least}")
 
 
 def qualified(quantity: Quantity, samples: int, network: FeatureNetwork) -> Quantity:

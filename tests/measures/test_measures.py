@@ -127,10 +127,22 @@ def test_without_labels_and_weights_of_inception_the_rest_is_measured(subject, i
     monkeypatch.setattr("gen_jax.measures.subject.feature_network", none)
     found = names(measure(made, ["all"]))
     assert found == {"loss", "copied_pixels", "distance_ratio_pixels", "recognised", "rarest_class"}
-    assert "left out: photos has no labels, and there are no weights" in made.said
-    assert "left out: neighbours in features, because photos has no labels, and there are no weights" in made.said
+    assert "left out: neighbours in features, for which there is no network" in made.said
+    in_features = "fid, kid, inception_score, precision_recall, density_coverage"
+    assert made.said[-1] == f"left out: {in_features}: photos has no labels, and there are no weights"
+    assert len([line for line in made.said if "no labels" in line]) == 1
     with pytest.raises(NoFeatures):
         measure(made, ["fid"])
+
+
+def test_what_needs_more_samples_is_left_out_of_all_and_refused_by_name(subject, image_run):
+    made = subject(image_run, samples=5)
+    found = names(measure(made, ["all"]))
+    assert any(name.startswith("kid") for name in found)
+    assert not any(name.startswith(("density", "inception_score")) for name in found)
+    assert "left out: --samples is 5; density_coverage needs at least 6" in made.said
+    with pytest.raises(ConfigError, match="--samples is 5; density_coverage needs at least 6"):
+        measure(made, ["density_coverage"])
 
 
 def test_a_name_in_capitals_has_its_nearest(subject, image_run):
