@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from layout_checks import layout_faults
 from PIL import Image
+from waiting import wait_until
 
 from gen_jax.hype import page_data, score_answers
 from gen_jax.metrics.hype import Staircase, hype_time, hype_time_interval, modal_exposure, uniform, wilson
@@ -195,13 +196,13 @@ def test_practice_shows_the_image_together_with_what_it_was(hype_page, mode):
         page.wait_for_selector("#real:enabled")
         said_real = real_ones(page)[number] != (number % 2 == 1)
         page.click("#real" if said_real else "#generated")
-        page.wait_for_function("Boolean(window.goOn)")
+        wait_until(page, "Boolean(window.goOn)")
         np.testing.assert_array_equal(shown(page)[..., 0], stored_image(page, number))
         assert page.inner_text("#fixation") == ""
         verdict, kind = ("Right", "Wrong")[number % 2], "real" if real_ones(page)[number] else "generated"
         assert page.inner_text("#feedback") == f"{verdict}: it was {kind}."
         page.evaluate("{ const done = goOn; window.goOn = null; done(); }")
-    page.wait_for_function("Boolean(window.goOn)")
+    wait_until(page, "Boolean(window.goOn)")
     assert page.inner_text("#feedback") == "That was practice. From now on it counts."
     assert shown(page) is None
 
@@ -219,7 +220,7 @@ def test_answer_that_counts_is_commented_on_without_its_image_and_never_beside_t
     assert page.inner_text("#feedback") == ""
     page.evaluate("window.counted = true")
     page.click("#real" if real_ones(page)[4] else "#generated")
-    page.wait_for_function("Boolean(window.goOn)")
+    wait_until(page, "Boolean(window.goOn)")
     assert page.inner_text("#feedback").startswith(said)
     assert bool(page.inner_text("#feedback")) == bool(said)
     assert shown(page) is None

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from layout_checks import layout_faults
+from waiting import wait_until
 
 from gen_jax.metrics.score import Score
 from gen_jax.pages.charts import Chart, Series
@@ -163,8 +164,8 @@ def test_system_theme_is_followed_and_may_change(open_page, file):
     assert page.get_by_role("button", name="Dark theme").get_attribute("aria-pressed") == "true"
     page.emulate_media(color_scheme="light")
     assert colours(page)[0] != dark[0]
-    page.wait_for_function(
-        "before => getComputedStyle(document.querySelector('.plot .xtick text')).fill !== before", arg=dark[2]
+    wait_until(
+        page, "before => getComputedStyle(document.querySelector('.plot .xtick text')).fill !== before", arg=dark[2]
     )
 
 
