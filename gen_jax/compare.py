@@ -1,6 +1,5 @@
 """Runs side by side: scores with intervals over seeds, paired differences, and curves; as text or as a page."""
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from etils import epath
 from rich.console import Console
 from rich.text import Text
 
-from gen_jax.errors import ConfigError
+from gen_jax.errors import ConfigError, nearest
 from gen_jax.metrics.comparison import Section, section
 from gen_jax.metrics.intervals import Interval, t_interval
 from gen_jax.metrics.titles import HELD_OUT
@@ -127,8 +126,7 @@ def chosen_metrics(name: str, sections: Sequence[Section]) -> list[str]:
         # Of equals the first: exactly as named, then on held-out data.
         return max(named, key=lambda found: sum(groups[metric] for metric in found))
     short = list(dict.fromkeys(_plain(metric).partition("/")[2] for metric in groups))
-    near = difflib.get_close_matches(name.rpartition("/")[2], short, 1)
-    guess = f" (did you mean {near[0]}?)" if near else ""
+    guess = nearest(name.rpartition("/")[2], short)
     raise ConfigError(f"--metric is {name}{guess}; the runs have: {', '.join(short) or 'no curves'}")
 
 

@@ -170,7 +170,7 @@ def test_compare_prints_a_table_and_writes_a_page(shell, points, tmp_path):
 def test_compare_refuses_an_unknown_metric(shell, points):
     code, _, err = shell("compare", points, "--metric", "los")
     assert code == 2
-    assert err.startswith("error: --metric is los (did you mean loss?); the runs have: ")
+    assert err.startswith("error: --metric is los; the nearest is 'loss'; the runs have: ")
 
 
 def test_hype_writes_a_page(shell, images, tmp_path):

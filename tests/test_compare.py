@@ -210,9 +210,9 @@ def test_metric_is_found_by_short_and_by_full_name(tmp_path):
     path = vae(tmp_path / "a")
     assert compare([path], ["elbo"]).metrics == ["eval/elbo"]
     assert compare([path], ["train/loss", "loss"]).metrics == ["train/loss", "train/loss"]
-    with pytest.raises(ConfigError, match=r"--metric is elb \(did you mean elbo\?\); the runs have: elbo, loss"):
+    with pytest.raises(ConfigError, match=r"--metric is elb; the nearest is 'elbo'; the runs have: elbo, loss"):
         compare([path], ["elb"])
-    with pytest.raises(ConfigError, match=r"--metric is eval/loss \(did you mean loss\?\)"):
+    with pytest.raises(ConfigError, match=r"--metric is eval/loss; the nearest is 'loss'"):
         compare([path], ["eval/loss"])
 
 

@@ -52,6 +52,13 @@ def test_a_line_of_other_content_is_no_score(tmp_path, field, value):
     assert read_scores(path) == []
 
 
+@pytest.mark.parametrize(("field", "value", "text"), [("better", "up", "no direction"), ("step", "4", "no score")])
+def test_what_is_wrong_with_a_score_is_said(field, value, text):
+    # Not by the type checker of the tests, which users do not have.
+    with pytest.raises((ValueError, TypeError), match=f"^{text}: "):
+        Score.from_json({**SCORE.as_json(), field: value})
+
+
 def test_what_cannot_be_read_is_left_as_it_is(tmp_path):
     path = tmp_path / "scores.jsonl"
     later = json.dumps({**SCORE.as_json(), "note": "of a later version"})
