@@ -4,12 +4,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from gen_jax.models.layers import ConvTranspose
+from gen_jax.models.layers import Conv, ConvTranspose
 
-KERNEL = (4, 4)
-STRIDES = (2, 2)
+KERNEL = 4
+STRIDE = 2
 SMALLEST = 4
 
 
@@ -46,8 +47,8 @@ class ConvEncoder(nn.Module):
           ValueError: an image smaller than 4x4.
         """
         _check_size(x.shape[1:])
-        x = nn.relu(nn.Conv(self.width, KERNEL, STRIDES, dtype=self.dtype)(x))
-        x = nn.relu(nn.Conv(2 * self.width, KERNEL, STRIDES, dtype=self.dtype)(x))
+        x = checkpoint_name(nn.relu(Conv(self.width, KERNEL, STRIDE, dtype=self.dtype)(x)), "block")
+        x = checkpoint_name(nn.relu(Conv(2 * self.width, KERNEL, STRIDE, dtype=self.dtype)(x)), "block")
         x = x.reshape(x.shape[0], -1)
         mean = nn.Dense(self.latent, dtype=self.dtype, name="mean")(x)
         log_var = nn.Dense(self.latent, dtype=self.dtype, name="log_var")(x)
@@ -79,8 +80,8 @@ class ConvDecoder(nn.Module):
         # A quarter of the size, rounded up: doubled twice it covers the image, and what is too much is cut off.
         quarter_height, quarter_width = -(-height // 4), -(-width // 4)
         x = nn.Dense(quarter_height * quarter_width * 2 * self.width, dtype=self.dtype)(z)
-        x = nn.relu(x.reshape(-1, quarter_height, quarter_width, 2 * self.width))
-        x = nn.relu(ConvTranspose(self.width, dtype=self.dtype)(x))
+        x = checkpoint_name(nn.relu(x.reshape(-1, quarter_height, quarter_width, 2 * self.width)), "block")
+        x = checkpoint_name(nn.relu(ConvTranspose(self.width, dtype=self.dtype)(x)), "block")
         x = ConvTranspose(channels, dtype=self.dtype)(x)
         return x[:, :height, :width].astype(jnp.float32)
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from gen_jax.models.image_size import check_doubled, doubled_side, nearest_doubled
-from gen_jax.models.layers import ConvTranspose
+from gen_jax.models.layers import Conv, ConvTranspose
 
 kernel_init = nn.initializers.normal(0.02)
 
@@ -54,11 +55,11 @@ class DCGANGenerator(nn.Module):
         norm = functools.partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
         features = self.width * (size // side) // 2
         x = nn.Dense(side * side * features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(z)
-        x = nn.relu(norm()(x.reshape(-1, side, side, features)))
+        x = checkpoint_name(nn.relu(norm()(x.reshape(-1, side, side, features))), "block")
         while features > self.width:
             features //= 2
             x = ConvTranspose(features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(x)
-            x = nn.relu(norm()(x))
+            x = checkpoint_name(nn.relu(norm()(x)), "block")
         x = ConvTranspose(channels, kernel_init=kernel_init, dtype=self.dtype)(x)
         return nn.tanh(x.astype(jnp.float32))
 
@@ -83,11 +84,11 @@ class DCGANDiscriminator(nn.Module):
         """
         check_doubled(x.shape[1:])
         norm = functools.partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
-        conv = functools.partial(nn.Conv, kernel_size=(4, 4), strides=(2, 2), kernel_init=kernel_init, dtype=self.dtype)
+        conv = functools.partial(Conv, kernel_size=4, stride=2, kernel_init=kernel_init, dtype=self.dtype)
         features = self.width
-        x = nn.leaky_relu(conv(features)(x), 0.2)
+        x = checkpoint_name(nn.leaky_relu(conv(features)(x), 0.2), "block")
         while x.shape[1] > 7:
             features *= 2
-            x = nn.leaky_relu(norm()(conv(features, use_bias=False)(x)), 0.2)
+            x = checkpoint_name(nn.leaky_relu(norm()(conv(features, use_bias=False)(x)), 0.2), "block")
         x = x.reshape(x.shape[0], -1)
         return nn.Dense(1, kernel_init=kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)

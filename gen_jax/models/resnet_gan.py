@@ -11,10 +11,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from gen_jax.models.image_size import check_doubled, doubled_side, nearest_doubled
-from gen_jax.models.layers import mean_pool, upsample_nearest
+from gen_jax.models.layers import Conv, mean_pool, upsample_nearest
 
 # The convolutions of a block are followed by a ReLU and start larger by its gain; all other layers start linear.
 block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -58,7 +59,7 @@ class ResNetGenerator(nn.Module):
         while x.shape[1] < size:
             x = UpBlock(self.width, self.dtype)(x, train=train)
         x = nn.relu(nn.BatchNorm(not train, momentum=0.9, dtype=self.dtype)(x))
-        x = nn.Conv(channels, (3, 3), kernel_init=linear_init, dtype=self.dtype)(x)
+        x = Conv(channels, kernel_init=linear_init, dtype=self.dtype)(x)
         return nn.tanh(x.astype(jnp.float32))
 
 
@@ -106,7 +107,7 @@ class UpBlock(nn.Module):
         h = upsample_nearest(nn.relu(norm()(x)))
         h = _conv3x3(self.width, self.dtype)(h)
         h = _conv3x3(self.width, self.dtype)(nn.relu(norm()(h)))
-        return h + _conv1x1(self.width, self.dtype)(upsample_nearest(x))
+        return checkpoint_name(h + _conv1x1(self.width, self.dtype)(upsample_nearest(x)), "block")
 
 
 class FirstDownBlock(nn.Module):
@@ -122,7 +123,7 @@ class FirstDownBlock(nn.Module):
         """Map (batch, height, width, channels) to (batch, height / 2, width / 2, self.width)."""
         h = _conv3x3(self.width, self.dtype)(x)
         h = _conv3x3(self.width, self.dtype)(nn.relu(h))
-        return mean_pool(h) + _conv1x1(self.width, self.dtype)(mean_pool(x))
+        return checkpoint_name(mean_pool(h) + _conv1x1(self.width, self.dtype)(mean_pool(x)), "block")
 
 
 class DownBlock(nn.Module):
@@ -139,7 +140,7 @@ class DownBlock(nn.Module):
         h = _conv3x3(self.width, self.dtype)(nn.relu(x))
         h = _conv3x3(self.width, self.dtype)(nn.relu(h))
         # Halving commutes with a 1x1 convolution: done first, it costs a quarter and gives the same.
-        return mean_pool(h) + _conv1x1(self.width, self.dtype)(mean_pool(x))
+        return checkpoint_name(mean_pool(h) + _conv1x1(self.width, self.dtype)(mean_pool(x)), "block")
 
 
 class Block(nn.Module):
@@ -153,12 +154,12 @@ class Block(nn.Module):
         """Keep the shape."""
         h = _conv3x3(self.width, self.dtype)(nn.relu(x))
         h = _conv3x3(self.width, self.dtype)(nn.relu(h))
-        return h + x
+        return checkpoint_name(h + x, "block")
 
 
-def _conv3x3(width: int, dtype: Any) -> nn.Conv:
-    return nn.Conv(width, (3, 3), kernel_init=block_init, dtype=dtype)
+def _conv3x3(width: int, dtype: Any) -> Conv:
+    return Conv(width, kernel_init=block_init, dtype=dtype)
 
 
-def _conv1x1(width: int, dtype: Any) -> nn.Conv:
-    return nn.Conv(width, (1, 1), kernel_init=linear_init, dtype=dtype)
+def _conv1x1(width: int, dtype: Any) -> Conv:
+    return Conv(width, kernel_size=1, kernel_init=linear_init, dtype=dtype)

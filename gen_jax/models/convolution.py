@@ -1,0 +1,85 @@
+"""Convolutions of stride 1 and 2 and transposed ones: XLA's own, and on a CPU in the form that is fastest there.
+
+What a CPU computes differs from XLA's by rounding alone. Layouts are NHWC for images and HWIO for kernels. Everything
+can be differentiated in reverse mode any number of times (a gradient penalty does so twice), not in forward mode.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gen_jax.models.platform import per_platform
+from gen_jax.models.strided import STRIDE, Padding, plain_convolution, strided, transposed
+from gen_jax.models.winograd import winograd
+
+CHANNELS = 16
+"""Channels on either side from which on a CPU takes another form: with fewer, the tiles cost more than they save."""
+
+PRODUCTS = 100e6
+"""Products of a plain convolution from which on Winograd's form is worth the time that it takes to compile."""
+
+
+def same_padding(taps: int, stride: int) -> Padding:
+    """The padding SAME of an image whose size the stride divides."""
+    excess = max(taps - stride, 0)
+    return excess // 2, excess - excess // 2
+
+
+def convolution(
+    x: Float[Array, "batch height width in"], kernel: Float[Array, "taps taps in out"], stride: int = 1
+) -> Float[Array, "batch rows columns out"]:
+    """The convolution of padding SAME; on a CPU in another form where that pays."""
+    taps = len(kernel)
+    padding = same_padding(taps, stride)
+    is_even = x.shape[1] % stride == 0 and x.shape[2] % stride == 0
+    is_large = x.size // x.shape[-1] // stride**2 * kernel.size >= PRODUCTS
+
+    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return plain_convolution(x, kernel, stride)
+
+    def of_stride_1(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return winograd(x, kernel, padding)
+
+    def of_stride_2(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return strided(x, kernel, padding, taps == 2 * STRIDE and is_large)
+
+    if stride == STRIDE and taps >= STRIDE and is_even and _is_wide(x, kernel):
+        return per_platform(cpu=of_stride_2, default=plain)(x, kernel)
+    if stride == 1 and taps == 3 and _is_wide(x, kernel) and is_large:
+        return per_platform(cpu=of_stride_1, default=plain)(x, kernel)
+    return plain(x, kernel)
+
+
+def transposed_convolution(
+    x: Float[Array, "batch height width in"], kernel: Float[Array, "taps taps in out"]
+) -> Float[Array, "batch 2*height 2*width out"]:
+    """`jax.lax.conv_transpose` of stride 2 and padding SAME.
+
+    It is the adjoint of a convolution S of stride 2:
+
+        <T(x, w), g> = <x, S(g, w')>,   w' = w with its two spatial axes reversed and its channels exchanged
+
+    and so is its weight gradient that of S, while XLA's own is 10 to 20 times slower on a CPU.
+
+    Raises:
+      ValueError: a kernel smaller than the stride, which would leave pixels that nothing reaches.
+    """
+    taps = len(kernel)
+    if taps < STRIDE:
+        raise ValueError(f"needs a kernel of at least {STRIDE}x{STRIDE}, got {kernel.shape[:2]}")
+    padding = same_padding(taps, STRIDE)
+    is_large = x.size // x.shape[-1] * kernel.size >= PRODUCTS
+
+    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_transpose(x, kernel, (STRIDE, STRIDE), "SAME")
+
+    def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        in_blocks = taps == 2 * STRIDE and is_large and _is_wide(x, kernel)
+        return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, in_blocks)
+
+    return per_platform(cpu=adjoint, default=plain)(x, kernel)
+
+
+def _is_wide(x: jax.Array, kernel: jax.Array) -> bool:
+    """Enough channels; and rounding that allows sums of other products."""
+    return x.dtype == jnp.float32 and min(kernel.shape[2:]) >= CHANNELS

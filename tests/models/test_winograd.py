@@ -1,0 +1,111 @@
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.models.winograd import OUTPUTS, kernel_gradient, rounds_of, transforms, winograd
+
+
+def plain(x, kernel, padding):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def operands(batch, height, width, inputs, outputs, taps):
+    x, kernel = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(x, (batch, height, width, inputs))
+    return x, jax.random.normal(kernel, (taps, taps, inputs, outputs))
+
+
+@pytest.mark.parametrize("taps", [1, 2, 3])
+def test_the_matrices_filter_a_line_exactly(taps):
+    rng = np.random.default_rng(taps)
+    line, kernel = rng.normal(size=OUTPUTS + taps - 1), rng.normal(size=taps)
+    matrices = transforms(taps)
+    filtered = matrices.output @ ((matrices.kernel @ kernel) * (matrices.input @ line))
+    np.testing.assert_allclose(filtered, np.correlate(line, kernel, "valid"), rtol=1e-12, atol=1e-12)
+
+
+def test_the_matrices_of_two_outputs_and_points_0_1_and_minus_1_are_those_of_the_paper():
+    # Lavin & Gray, section 4.1; a row of B^T may have the other sign if that of G has it too.
+    matrices = transforms(3, outputs=2)
+    g = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+    b = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+    np.testing.assert_array_equal(np.abs(matrices.kernel), np.abs(g))
+    np.testing.assert_array_equal(np.abs(matrices.input), np.abs(b))
+    assert matrices.output.tolist() == [[1, 1, 1, 0], [0, 1, -1, 1]]
+    assert Fraction(1, 2) == Fraction(float(matrices.kernel[1, 0]))
+
+
+CASES = [
+    ((8, 8), 3, (1, 1)),
+    ((5, 11), 3, (1, 1)),
+    ((3, 2), 3, (1, 1)),
+    ((9, 9), 2, (0, 0)),
+    ((6, 7), 2, (1, 1)),
+    ((7, 5), 3, (0, 2)),
+    ((4, 4), 1, (0, 0)),
+]
+
+
+@pytest.mark.parametrize(("size", "taps", "padding"), CASES)
+def test_it_is_the_convolution_and_so_are_its_gradients(size, taps, padding):
+    x, kernel = operands(2, *size, 5, 3, taps)
+    value, pull = jax.vjp(lambda *p: winograd(*p, padding), x, kernel)
+    expected, pull_plain = jax.vjp(lambda *p: plain(*p, padding), x, kernel)
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+    cotangent = jax.random.normal(jax.random.key(1), value.shape)
+    for gradient, reference in zip(pull(cotangent), pull_plain(cotangent), strict=True):
+        np.testing.assert_allclose(gradient, reference, rtol=1e-4, atol=2e-4)
+
+
+def test_it_rounds_a_few_times_more_than_the_plain_convolution_in_float32():
+    x, kernel = operands(4, 16, 16, 64, 64, 3)
+    exact = np.zeros((4, 16, 16, 64))
+    padded = np.pad(np.asarray(x, np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    for i in range(3):
+        for j in range(3):
+            exact += padded[:, i : i + 16, j : j + 16] @ np.asarray(kernel[i, j], np.float64)
+    scale = np.sqrt(np.mean(exact**2))
+    error, error_plain = (np.sqrt(np.mean((f(x, kernel, (1, 1)) - exact) ** 2)) / scale for f in (winograd, plain))
+    assert error_plain < error < 20 * error_plain
+    assert error < 2e-6
+
+
+def test_the_adjoint_of_the_gradient_is_the_convolution_again():
+    # <W(x, g), k> = <x * k, g> for all three arguments.
+    x, kernel = operands(2, 6, 6, 3, 4, 3)
+    g = jax.random.normal(jax.random.key(2), (2, 6, 6, 4))
+    product = float(jnp.vdot(plain(x, kernel, (1, 1)), g))
+    np.testing.assert_allclose(jnp.vdot(kernel_gradient(x, g, 3, (1, 1)), kernel), product, rtol=1e-4)
+
+
+def test_a_batch_is_worked_through_in_rounds_that_fit_the_cache():
+    assert rounds_of(64, (32, 32), (3, 3, 64, 64)) == 16
+    assert rounds_of(64, (8, 8), (3, 3, 4, 4)) == 1
+    # No divisor but the batch itself.
+    assert rounds_of(61, (32, 32), (3, 3, 64, 64)) == 61
+    # A kernel of 9 MB is not read again for each image.
+    assert rounds_of(8, (16, 16), (3, 3, 256, 256)) == 1
+
+
+def test_rounds_change_nothing():
+    x, kernel = operands(8, 32, 32, 64, 16, 3)
+    assert rounds_of(8, (32, 32), kernel.shape) > 1
+    together = jnp.concatenate([winograd(x[n : n + 1], kernel, (1, 1)) for n in range(8)])
+    np.testing.assert_allclose(winograd(x, kernel, (1, 1)), together, rtol=1e-5, atol=1e-5)
+    g = jnp.ones((8, 32, 32, 16))
+    alone = sum(kernel_gradient(x[n : n + 1], g[n : n + 1], 3, (1, 1)) for n in range(8))
+    np.testing.assert_allclose(kernel_gradient(x, g, 3, (1, 1)), alone, rtol=1e-4, atol=1e-2)
+
+
+def test_split_over_eight_devices_it_gives_the_same():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    x, kernel = operands(32, 16, 16, 64, 64, 3)
+    assert rounds_of(32, (16, 16), kernel.shape) > 1
+    found = jax.jit(lambda x, kernel: winograd(x, kernel, (1, 1)))(jax.device_put(x, split), kernel)
+    np.testing.assert_allclose(found, winograd(x, kernel, (1, 1)), rtol=1e-4, atol=1e-4)
