@@ -31,6 +31,7 @@ def sample(
     n: int = 64,
     seed: int = 0,
     step: int | None = None,
+    sampler: str | None = None,
     sampling_steps: int | None = None,
     out: Path = Path("samples.png"),
 ) -> None:
@@ -41,6 +42,7 @@ def sample(
         n: How many samples.
         seed: The same seed gives the same samples.
         step: Which checkpoint (default: the newest).
+        sampler: Of a diffusion: ancestral or ddim (default: as the run is configured).
         sampling_steps: Steps of the sampler of a diffusion (default: as the run is configured).
         out: FILE.png for a grid, FILE.npy for the array of uint8 images or float32 points.
     """
@@ -49,7 +51,8 @@ def sample(
 
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
-    options = {} if sampling_steps is None else {"sampling_steps": sampling_steps}
+    given = {"sampler": sampler, "sampling_steps": sampling_steps}
+    options = {name: value for name, value in given.items() if value is not None}
     samples = load(run, step, **options).sample(n, seed)
     try:
         if out.suffix == ".npy":
@@ -229,9 +232,28 @@ def launch(
     sys.exit(launch(command, processes, devices, restarts))
 
 
+@app.command
+def preflight(experiment: RunDir, /) -> None:
+    """Compiles an experiment's programs for a TPU pod that is not here, and says what they would need: see --help.
+
+    Args:
+        experiment: Its name, the name of its module, or its file; then --topology v5e:16x16 and the like, and all flags
+            of the experiment.
+    """
+    from gen_jax.preflight.command import main
+
+    main([experiment])
+
+
 def main() -> None:
     """Runs the command that the command line names."""
     try:
+        if sys.argv[1:2] == ["preflight"]:
+            # Its flags are not known before the experiment is.
+            from gen_jax.preflight.command import main
+
+            main(sys.argv[2:])
+            return
         app.cli(prog="python -m gen_jax", description=__doc__)
     except GenJaxError as error:
         exit_with(error)

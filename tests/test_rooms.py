@@ -8,7 +8,7 @@ import pytest
 import gen_jax
 
 ROOT = Path(gen_jax.__file__).parent
-ROOMS = ("losses", "models", "methods", "samplers", "training", "data", "metrics", "measures", "pages")
+ROOMS = ("losses", "models", "methods", "samplers", "training", "data", "metrics", "measures", "pages", "preflight")
 # What each room may import of gen_jax beside itself.
 MAY_IMPORT = {
     "losses": set(),
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "metrics": {"losses", "models", "training", "data", "errors"},
     "measures": {"metrics", "training", "data", "errors", "run", "protocol"},
     "pages": {"metrics", "errors"},
+    "preflight": {"training", "data", "errors", "config", "devices", "experiment", "run", "terminal"},
 }
 
 

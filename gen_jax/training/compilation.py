@@ -40,6 +40,10 @@ class CompiledTogether:
                 self._compiled.add(key)
         return self._jitted(*args, **static)
 
+    def lower(self, *args: Any, **static: Any) -> Any:
+        """The function lowered for arguments of such shapes and shardings, ready to `compile()`; nothing runs."""
+        return self._jitted.lower(*args, **static)
+
 
 def wait_for_all() -> None:
     """Until every process is here, without an exchange between devices."""

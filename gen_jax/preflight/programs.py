@@ -1,0 +1,185 @@
+"""The programs of a run, those that training would dispatch, lowered from shapes alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, Sharding, SingleDeviceSharding
+
+from gen_jax.config import Config
+from gen_jax.data import BatchSource, Dataset, Resident, Streamed
+from gen_jax.data.batches import flat_shape
+from gen_jax.data.info import DataInfo
+from gen_jax.devices import check_batch_size, mesh_for
+from gen_jax.experiment import Experiment
+from gen_jax.preflight.data import is_resident, row_shapes, row_types
+from gen_jax.run import Examiner, wanted_state
+from gen_jax.training.game import Game
+from gen_jax.training.program import Program
+from gen_jax.training.sharding import replicated, split_batch, state_shardings
+from gen_jax.training.state import State
+
+
+def structs(dataset: Dataset, leading: tuple[int, ...], sharding: Sharding) -> dict[str, jax.ShapeDtypeStruct]:
+    """Rows of a data set as shapes, with leading axes and a sharding."""
+    shapes, types = row_shapes(dataset), row_types(dataset)
+    return {name: jax.ShapeDtypeStruct((*leading, *shapes[name]), types[name], sharding=sharding) for name in shapes}
+
+
+def with_index(
+    rows: dict[str, jax.ShapeDtypeStruct], leading: tuple[int, ...], sharding: Sharding
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """The rows, and where in the data set each of them is."""
+    return {**rows, "index": jax.ShapeDtypeStruct(leading, np.dtype(np.int32), sharding=sharding)}
+
+
+class ResidentShapes(Resident):
+    """A set on the devices, of which only the shapes are there."""
+
+    def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> None:
+        self.size, self.batch_size, self.seed, self.draws = dataset.train.size, config.batch_size, config.seed, draws
+        self.sharding, self.row_shapes = replicated(mesh), row_shapes(dataset)
+        types = row_types(dataset)
+        self._shapes = {
+            name: jax.ShapeDtypeStruct(flat_shape((self.size, *shape)), types[name], sharding=self.sharding)
+            for name, shape in self.row_shapes.items()
+        }
+
+    def feed(self, step: int) -> Any:
+        """The shapes of the arrays."""
+        return self._shapes
+
+
+class StreamedShapes(Streamed):
+    """A stream, of which only the shapes are there."""
+
+    def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> None:
+        leading, sharding = (draws, config.batch_size), split_batch(mesh, axis=1)
+        self._shapes = with_index(structs(dataset, leading, sharding), leading, sharding)
+
+    def feed(self, step: int) -> Any:
+        """The shapes of the stacked batches."""
+        return self._shapes
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A run on devices that it may never have.
+
+    Attributes:
+      experiment: the method.
+      config: its configuration.
+      dataset: described or real.
+      devices: to compile for.
+    """
+
+    experiment: Experiment
+    config: Config
+    dataset: Dataset
+    devices: Sequence[jax.Device]
+
+    @cached_property
+    def info(self) -> DataInfo:
+        """What the method knows of the data."""
+        return DataInfo.of(self.dataset)
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The devices as configured. Raises ConfigError where they cannot share the work."""
+        mesh = mesh_for(self.config, self.devices)
+        check_batch_size(self.config, self.info, mesh.size)
+        return mesh
+
+    @cached_property
+    def game(self) -> Game:
+        """The method. Raises ConfigError where it does not fit the data."""
+        return self.experiment.build(self.config, self.info)
+
+    @cached_property
+    def state(self) -> State:
+        """The state as ShapeDtypeStructs with shardings."""
+        return wanted_state(self.game, self.info, self.mesh)
+
+    @cached_property
+    def examiner(self) -> Examiner:
+        """What evaluates and samples during training."""
+        return Examiner(self.game, self.dataset, self.mesh, self.config, [])
+
+    @property
+    def resident(self) -> bool:
+        """Whether each device holds the data set."""
+        return is_resident(self.dataset)
+
+    @cached_property
+    def program(self) -> Program:
+        """What trains."""
+        kind: type[ResidentShapes | StreamedShapes] = ResidentShapes if self.resident else StreamedShapes
+        source: BatchSource = kind(self.dataset, self.config, self.game.draws, self.mesh)
+        return Program(
+            self.game,
+            source,
+            self.mesh,
+            self.config.seed,
+            shardings=state_shardings(self.mesh, self.state),
+            reproducible=self.config.reproducible,
+            accumulate=self.config.accumulate,
+            remat=self.config.remat,
+        )
+
+    def lower_train(self) -> Any:
+        """The train step: many to a dispatch except on CPUs."""
+        return self.program.lower(self.state)
+
+    def lower_sample(self) -> Any:
+        """One chunk of samples."""
+        state = self.state
+        if self.config.reproducible:
+            one = SingleDeviceSharding(self.mesh.devices.flat[0])
+            state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one), state)
+        return self.examiner.sampler.lower(state)
+
+    def lower_evaluate(self) -> Any:
+        """One batch of the evaluation on held-out data."""
+        leading, sharding = (self.examiner.batch_size,), split_batch(self.mesh)
+        rows = with_index(structs(self.dataset, leading, sharding), leading, sharding)
+        return self.examiner.evaluator.lower(self.state, rows)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the programs of a run.
+
+    Attributes:
+      title: in words.
+      lower: lowers it.
+      examples: how many examples one execution handles; for training, one step.
+      donates: whether it gives the memory of the state away.
+    """
+
+    title: str
+    lower: Callable[[Setting], Any]
+    examples: Callable[[Setting], int]
+    donates: bool = False
+
+
+PARTS = {
+    "train": Part(
+        "train step",
+        Setting.lower_train,
+        lambda setting: setting.config.batch_size * setting.game.draws,
+        donates=True,
+    ),
+    "sample": Part("samples", Setting.lower_sample, lambda setting: setting.examiner.sampler.chunk),
+    "evaluate": Part("evaluation", Setting.lower_evaluate, lambda setting: setting.examiner.batch_size),
+}
+
+
+def applies(name: str, game: Game) -> bool:
+    """Whether a game has such a program."""
+    return name != "evaluate" or game.evaluate is not None
