@@ -152,8 +152,10 @@ def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
         if config.reproducible:
             distributed.split_the_cpu()
         # What follows imports everything; `--help` and a mistyped flag need not wait for it.
+        from gen_jax.compilation_cache import keep_compiled_programs
         from gen_jax.trainer import train_run
 
+        keep_compiled_programs()
         train_run(experiment, config)
         distributed.leave(0)
     except Preempted as error:

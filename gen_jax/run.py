@@ -14,6 +14,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
+from gen_jax.compilation_cache import keep_compiled_programs
 from gen_jax.config import Config, as_json, flag, free_fields, from_json
 from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
@@ -77,8 +78,8 @@ class Examiner:
     def __init__(self, game: Game, dataset: Dataset, mesh: Mesh, config: Config, metrics: Sequence[SampleMetric]):
         # A run may be examined on more devices than it was trained on.
         multiple = math.lcm(SHARDS, mesh.size)
-        batch_size = math.ceil(config.batch_size / multiple) * multiple
-        held_out = functools.partial(evaluation_batches, dataset.test, batch_size)
+        self.batch_size = math.ceil(config.batch_size / multiple) * multiple
+        held_out = functools.partial(evaluation_batches, dataset.test, self.batch_size)
         on_cpu = mesh.devices.flat[0].platform == "cpu"
         sharded = config.reproducible and SHARDS % mesh.size == 0
         reduce = VirtualShards(mesh, unroll=on_cpu) if sharded else whole_batch
@@ -176,6 +177,7 @@ class Run:
         Raises:
           ConfigError: `path` is no run directory, or has no such checkpoint; an option does not apply.
         """
+        keep_compiled_programs()
         self.directory = RunDirectory(path)
         description, self.game = described_run(path, options)
         self.config, self.info = description.config, description.info
