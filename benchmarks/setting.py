@@ -40,7 +40,15 @@ class Setting:
             draws=self.game.draws,
             sharding=replicated(mesh),
         )
-        self.program = Program(self.game, source, mesh, seed=0, reproducible=reproducible)
+        self.program = Program(
+            self.game,
+            source,
+            mesh,
+            seed=0,
+            reproducible=reproducible,
+            accumulate=self.config.accumulate,
+            remat=self.config.remat,
+        )
         self._make = jax.jit(functools.partial(initial_state, self.game, info), out_shardings=replicated(mesh))
 
     def initial(self) -> State:

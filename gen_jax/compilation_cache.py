@@ -8,7 +8,7 @@ from gen_jax.data.cache import cache_directory
 def keep_compiled_programs() -> None:
     """Turns JAX's persistent compilation cache on, in `cache_directory()/compiled`.
 
-    What the user has set himself stays: `JAX_COMPILATION_CACHE_DIR=…`, or `JAX_ENABLE_COMPILATION_CACHE=false` for none.
+    What the user has set stays: `JAX_COMPILATION_CACHE_DIR=…`, or `JAX_ENABLE_COMPILATION_CACHE=false` for none.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))

@@ -98,6 +98,10 @@ class Config:
     """The same bits on 1, 2, 4 or 8 devices, in one process or several; costs some speed."""
     fsdp: Annotated[int, Within(1), Free] = 1
     """Devices over which each array of the state is split; 1: every device holds the whole state."""
+    accumulate: Count = 1
+    """Parts into which a batch is cut, whose gradients are averaged before the optimizer moves: less memory."""
+    remat: Annotated[bool, Free] = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     distributed: Annotated[bool, Free] = False
     """One of several processes that JAX can find by itself: a TPU pod, SLURM, Open MPI, Kubernetes."""
     report: Annotated[bool, Free] = True
@@ -111,6 +115,10 @@ class Config:
             values = value if isinstance(value, tuple) else (value,)
             if not all(accepted.accepts(v) for v in values):
                 raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {accepted}")
+        for field, kind in typing.get_type_hints(type(self)).items():
+            value = getattr(self, field)
+            if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
+                raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {', '.join(typing.get_args(kind))}")
 
 
 def shown(value: Any) -> str:

@@ -1,5 +1,7 @@
 """The devices of a run: whether they can share its work as configured."""
 
+from collections.abc import Sequence
+
 import jax
 from jax.sharding import Mesh
 
@@ -17,23 +19,31 @@ def check_batch_size(config: Config, info: DataInfo, devices: int) -> None:
             f"--batch-size is {config.batch_size}; accepted: at most {info.train_size}, "
             f"the number of training examples in {info.name}"
         )
+    parts = config.accumulate
+    if parts > 1 and config.batch_size % (parts * devices):
+        raise ConfigError(
+            f"--batch-size is {config.batch_size}; accepted with --accumulate {parts}: "
+            f"a multiple of {parts * devices}, {parts} for each of the {devices} devices"
+        )
     if config.batch_size % devices:
         raise ConfigError(f"--batch-size is {config.batch_size}; accepted: a multiple of the {devices} devices")
 
 
-def mesh_for(config: Config) -> Mesh:
-    """All devices in a mesh as configured.
+def mesh_for(config: Config, found: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices, or those found elsewhere, in a mesh as configured.
 
     Raises:
       ConfigError: there are too many, or too few, for what was asked.
     """
-    devices = jax.device_count()
+    devices = jax.device_count() if found is None else len(found)
     if devices % config.fsdp:
         raise ConfigError(f"--fsdp is {config.fsdp}; accepted: a number that divides the {devices} devices")
-    mesh = make_mesh(fsdp=config.fsdp)
+    mesh = make_mesh(None if found is None else list(found), fsdp=config.fsdp)
     if config.reproducible:
         if config.fsdp > 1:
             raise ConfigError(f"--fsdp is {config.fsdp}; accepted with --reproducible: 1")
+        if config.accumulate > 1:
+            raise ConfigError(f"--accumulate is {config.accumulate}; accepted with --reproducible: 1")
         if SHARDS % devices:
             raise ConfigError(f"--reproducible needs 1, 2, 4 or 8 devices; there are {devices}")
         if config.batch_size % SHARDS:

@@ -120,10 +120,19 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
     description, game = described_run(bundle.parent.parent)
     config, info = description.config, description.info
     source = GivenBatches(bundle / "batches.npz", game.draws)
-    mesh = make_mesh(devices_for(source.size, config.reproducible))
+    mesh = make_mesh(devices_for(source.size // config.accumulate, config.reproducible))
     checkpoints = Checkpoints(bundle / "checkpoints", create=False)
     state = checkpoints.restore(step - 1, wanted_state(game, info, mesh))
-    program = Program(game, source, mesh, config.seed, reproducible=config.reproducible, loop=False)
+    program = Program(
+        game,
+        source,
+        mesh,
+        config.seed,
+        reproducible=config.reproducible,
+        accumulate=config.accumulate,
+        remat=config.remat,
+        loop=False,
+    )
     _, culprit = take_one(program, state, step - 1)
     return {"step": step, "not_finite": culprit.names, "metrics": {k: str(v) for k, v in culprit.metrics.items()}}
 

@@ -70,7 +70,7 @@ def batches_of(run: "TrainingRun", step: int) -> list[dict[str, np.ndarray]]:
     source = run.program(step - 1).source
     feed = source.feed(step - 1)
     # Of what is spread over processes each has only its share.
-    gather = jax.jit(lambda batch: batch, out_shardings=replicated(run.mesh))
-    batches = [jax.device_get(gather(dict(source.batch(feed, step - 1, n)))) for n in range(run.game.draws)]
+    draw = jax.jit(lambda feed, n: dict(source.batch(feed, step - 1, n)), out_shardings=replicated(run.mesh))
+    batches = [jax.device_get(draw(feed, n)) for n in range(run.game.draws)]
     source.close()
     return batches

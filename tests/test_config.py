@@ -90,8 +90,11 @@ def test_defaults_pass():
         ({"save_every": -1}, "--save-every is -1; accepted: a number of at least 0"),
         ({"keep": 1}, "--keep is 1; accepted: a number of at least 2"),
         ({"eval_samples": 1}, "--eval-samples is 1; accepted: a number of at least 2"),
+        ({"accumulate": 0}, "--accumulate is 0; accepted: a number of at least 1"),
         ({"grid_samples": 5000}, "--grid-samples is 5000; accepted: a number from 1 to 4096"),
         ({"count": 0}, "--count is 0; accepted: a number of at least 1"),
+        ({"precision": "float16"}, "--precision is float16; accepted: float32, bfloat16"),
+        ({"on_nonfinite": "go on"}, "--on-nonfinite is go on; accepted: stop, rollback"),
         ({"decay": 1.0}, "--decay is 1.0; accepted: a number of at least 0 and below 1"),
         ({"weight": math.inf}, "--weight is inf; accepted: a number of at least 0"),
         ({"widths": (4, 0)}, "--widths is 4 0; accepted: a number of at least 1"),
@@ -124,7 +127,7 @@ def test_every_number_has_a_range():
     numbers = {
         f.name for f in dataclasses.fields(Example) if isinstance(getattr(Example(), f.name), int | float | tuple)
     }
-    switches_and_names = {"skip_bad_images", "reproducible", "distributed", "report", "eval_metrics"}
+    switches_and_names = {"skip_bad_images", "reproducible", "remat", "distributed", "report", "eval_metrics"}
     assert ranged == (numbers - switches_and_names) | {"image_size"}
 
 
@@ -143,6 +146,7 @@ def test_free_fields_are_those_that_leave_the_learning_alone():
         "keep_best",
         "on_nonfinite",
         "fsdp",
+        "remat",
         "distributed",
         "report",
         "grid_samples",

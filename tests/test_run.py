@@ -203,6 +203,12 @@ def test_batch_that_the_data_cannot_fill_or_the_devices_not_share_is_refused():
     with pytest.raises(ConfigError) as raised:
         check_batch_size(dataclasses.replace(TOY, batch_size=10), info, devices=4)
     assert str(raised.value) == "--batch-size is 10; accepted: a multiple of the 4 devices"
+    check_batch_size(dataclasses.replace(TOY, batch_size=24, accumulate=3), info, devices=4)
+    with pytest.raises(ConfigError) as raised:
+        check_batch_size(dataclasses.replace(TOY, batch_size=16, accumulate=3), info, devices=4)
+    assert str(raised.value) == (
+        "--batch-size is 16; accepted with --accumulate 3: a multiple of 12, 3 for each of the 4 devices"
+    )
 
 
 def test_initialisers_see_an_example_with_what_the_data_have():

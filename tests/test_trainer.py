@@ -276,7 +276,7 @@ def refused(monkeypatch):
     def check(count=8, **changes):
         with monkeypatch.context() as few:
             few.setattr(jax, "device_count", lambda: count)
-            few.setattr("gen_jax.devices.make_mesh", lambda fsdp=1: make_mesh(jax.devices()[:count], fsdp))
+            few.setattr("gen_jax.devices.make_mesh", lambda devices, fsdp: make_mesh(jax.devices()[:count], fsdp))
             with pytest.raises(ConfigError) as error:
                 mesh_for(dataclasses.replace(TOY, **changes))
         return str(error.value)
@@ -287,6 +287,7 @@ def refused(monkeypatch):
 def test_devices_that_cannot_do_what_was_asked_are_refused(refused):
     assert refused(fsdp=3) == "--fsdp is 3; accepted: a number that divides the 8 devices"
     assert refused(fsdp=2, reproducible=True) == "--fsdp is 2; accepted with --reproducible: 1"
+    assert refused(accumulate=2, reproducible=True) == "--accumulate is 2; accepted with --reproducible: 1"
     assert refused(count=6, reproducible=True) == "--reproducible needs 1, 2, 4 or 8 devices; there are 6"
     assert refused(batch_size=12, reproducible=True) == (
         "--batch-size is 12; accepted with --reproducible: a multiple of 8"

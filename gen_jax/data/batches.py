@@ -4,6 +4,7 @@ Either way batch `step * draws + draw` is a pure function of the seed and that n
 the step, nothing about it is stored, and both sources give the same batches.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
@@ -43,7 +44,11 @@ class BatchSource(Protocol):
 
 
 class Resident:
-    """The whole split lives on the device, and batches are gathered there."""
+    """The whole split lives on the device, and batches are gathered there.
+
+    An example is one row of numbers there. Of images (N, height, width, 3) as they are, a TPU fills the last axis up to
+    128, and XLA would bring them into another order at each dispatch, which takes four times their memory again.
+    """
 
     same_feed = True
 
@@ -63,16 +68,24 @@ class Resident:
             raise ValueError("this split streams: use Streamed, or open_source, which picks")
         _check_batch_size(batch_size, split.size)
         self.size, self.batch_size, self.seed, self.draws = split.size, batch_size, seed, draws
-        self._arrays = {name: place(array, sharding) for name, array in split.arrays.items()}
+        self.row_shapes = {name: array.shape[1:] for name, array in split.arrays.items()}
+        self.sharding = sharding
+        self._arrays = {
+            name: place(array.reshape(flat_shape(array.shape)), sharding) for name, array in split.arrays.items()
+        }
 
     def feed(self, step: int) -> Feed:
-        """The arrays: an argument, because what a jitted function closes over becomes a constant of the program."""
+        """The arrays, an example a row: an argument, because what a jitted function closes over becomes a constant."""
         return self._arrays
 
     def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
         """Gather the rows of batch `step * draws + draw`."""
         index = batch_indices(self.seed, jnp.asarray(step, jnp.int32) * self.draws + draw, self.batch_size, self.size)
-        return {**{name: array[index] for name, array in feed.items()}, "index": index}
+        if self.sharding is not None:
+            # Every device computes all of it. Split, they would have to agree on the end of the walk in each round.
+            index = jax.lax.with_sharding_constraint(index, self.sharding)
+        rows = {name: array[index].reshape(-1, *self.row_shapes[name]) for name, array in feed.items()}
+        return {**rows, "index": index}
 
     def close(self) -> None:
         """Drop the arrays."""
@@ -187,6 +200,11 @@ def _host_device() -> jax.Device:
     except RuntimeError:
         # JAX_PLATFORMS may name an accelerator alone.
         return jax.local_devices()[0]
+
+
+def flat_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(N, …) as (N, numbers of an example); (N,) as it is."""
+    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else shape
 
 
 def place(array: np.ndarray, sharding: jax.sharding.Sharding | None) -> jax.Array:

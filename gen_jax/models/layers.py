@@ -1,5 +1,6 @@
 """Layers that Flax lacks or that are too slow there: resampling by two."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 from gen_jax.models.convolution import convolution, transposed_convolution
+from gen_jax.models.mixed_precision import add_bias, apply_kernel
 
 
 def mean_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height//2 width//2 channels"]:
@@ -47,11 +49,11 @@ class Conv(nn.Module):
         """Map x (batch, height, width, channels) to (batch, height / stride, width / stride, features), rounded up."""
         kernel_shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, kernel_shape)
-        y = convolution(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        operation = functools.partial(convolution, stride=self.stride)
+        y = apply_kernel(operation, x.astype(self.dtype), kernel)
         if not self.use_bias:
             return y
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+        return add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,)))
 
 
 class ConvTranspose(nn.Module):
@@ -78,8 +80,7 @@ class ConvTranspose(nn.Module):
         """Upsample x (batch, height, width, channels) to (batch, 2 height, 2 width, features)."""
         kernel_shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, kernel_shape)
-        y = transposed_convolution(x.astype(self.dtype), kernel.astype(self.dtype))
+        y = apply_kernel(transposed_convolution, x.astype(self.dtype), kernel)
         if not self.use_bias:
             return y
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+        return add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,)))

@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gen_jax.models.mixed_precision import Dense
+
 
 def sinusoidal_embedding(
     t: Int[Array, "batch"] | Float[Array, "batch"], dim: int, max_period: float = 10_000.0
@@ -48,5 +50,5 @@ class TimeEmbedding(nn.Module):
         """Map t (batch,) to (batch, 4 channels)."""
         kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
         embedding = sinusoidal_embedding(t, self.channels)
-        embedding = nn.Dense(4 * self.channels, kernel_init=kernel_init, dtype=self.dtype)(embedding)
-        return nn.Dense(4 * self.channels, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(embedding))
+        embedding = Dense(4 * self.channels, kernel_init=kernel_init, dtype=self.dtype)(embedding)
+        return Dense(4 * self.channels, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(embedding))

@@ -12,10 +12,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from gen_jax.models.image_size import nearest_multiple
-from gen_jax.models.layers import upsample_nearest
+from gen_jax.models.layers import Conv, upsample_nearest
+from gen_jax.models.mixed_precision import Dense
 from gen_jax.models.time_embedding import TimeEmbedding
 
 kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
@@ -80,7 +82,7 @@ class UNet(nn.Module):
                 h = self._block_and_attention(f"down_{level}_{block}", multiplier, h, time, train)
                 skips.append(h)
             if level < levels - 1:
-                h = nn.Conv(h.shape[-1], (3, 3), (2, 2), kernel_init=kernel_init, dtype=self.dtype)(h)
+                h = Conv(h.shape[-1], stride=2, kernel_init=kernel_init, dtype=self.dtype)(h)
                 skips.append(h)
 
         h = ResidualBlock(h.shape[-1], self.dropout, self.dtype, name="middle_0")(h, time, train=train)
@@ -95,7 +97,7 @@ class UNet(nn.Module):
                 h = _conv3x3(h.shape[-1], self.dtype)(upsample_nearest(h))
 
         h = nn.swish(_group_norm(h.shape[-1], self.dtype)(h))
-        h = nn.Conv(out_channels, (3, 3), kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")(h)
+        h = Conv(out_channels, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")(h)
         return h.astype(jnp.float32)
 
     def _block_and_attention(self, name: str, multiplier: int, h: jax.Array, time: jax.Array, train: bool) -> jax.Array:
@@ -116,13 +118,13 @@ class ResidualBlock(nn.Module):
     ) -> Float[Array, "batch height width {self.features}"]:
         """Map (batch, height, width, channels) to (batch, height, width, self.features)."""
         h = _conv3x3(self.features, self.dtype)(nn.swish(_group_norm(x.shape[-1], self.dtype)(x)))
-        h = h + nn.Dense(self.features, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(time))[:, None, None, :]
+        h = h + Dense(self.features, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(time))[:, None, None, :]
         h = nn.swish(_group_norm(self.features, self.dtype)(h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = nn.Conv(self.features, (3, 3), kernel_init=nn.initializers.zeros, dtype=self.dtype)(h)
+        h = Conv(self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype)(h)
         if x.shape[-1] != self.features:
-            x = nn.Dense(self.features, kernel_init=kernel_init, dtype=self.dtype, name="shortcut")(x)
-        return x + h
+            x = Dense(self.features, kernel_init=kernel_init, dtype=self.dtype, name="shortcut")(x)
+        return checkpoint_name(x + h, "block")
 
 
 class SelfAttention(nn.Module):
@@ -138,19 +140,19 @@ class SelfAttention(nn.Module):
         """Keep the shape."""
         batch, height, width, channels = x.shape
         h = _group_norm(channels, self.dtype)(x).reshape(batch, height * width, channels)
-        q = nn.Dense(channels, kernel_init=kernel_init, dtype=self.dtype, name="query")(h)
-        k = nn.Dense(channels, kernel_init=kernel_init, dtype=self.dtype, name="key")(h)
-        v = nn.Dense(channels, kernel_init=kernel_init, dtype=self.dtype, name="value")(h)
+        q = Dense(channels, kernel_init=kernel_init, dtype=self.dtype, name="query")(h)
+        k = Dense(channels, kernel_init=kernel_init, dtype=self.dtype, name="key")(h)
+        v = Dense(channels, kernel_init=kernel_init, dtype=self.dtype, name="value")(h)
         scores = jnp.einsum("bqc,bkc->bqk", q, k) / math.sqrt(channels)
         # bfloat16 keeps eight bits: not enough for a sum over all pixels.
         weights = nn.softmax(scores.astype(jnp.float32), axis=-1).astype(self.dtype)
         h = jnp.einsum("bqk,bkc->bqc", weights, v)
-        h = nn.Dense(channels, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")(h)
-        return x + h.reshape(x.shape)
+        h = Dense(channels, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")(h)
+        return checkpoint_name(x + h.reshape(x.shape), "block")
 
 
-def _conv3x3(features: int, dtype: Any, name: str | None = None) -> nn.Conv:
-    return nn.Conv(features, (3, 3), kernel_init=kernel_init, dtype=dtype, name=name)
+def _conv3x3(features: int, dtype: Any, name: str | None = None) -> Conv:
+    return Conv(features, kernel_init=kernel_init, dtype=dtype, name=name)
 
 
 def _group_norm(channels: int, dtype: Any) -> nn.GroupNorm:

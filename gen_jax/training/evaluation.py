@@ -12,7 +12,7 @@ from gen_jax.training import keys
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import Reduction, whole_batch
-from gen_jax.training.sharding import replicated, split_batch
+from gen_jax.training.sharding import Layout, replicated, split_batch
 from gen_jax.training.state import State
 
 HeldOut = Callable[[], Iterable[Mapping[str, np.ndarray]]]
@@ -42,6 +42,17 @@ class Evaluator:
             examples += int(batch["mask"].sum())
         return {name: total / examples for name, total in totals.items()}
 
+    def lower(self, state: State, batch: Mapping[str, Any]) -> Any:
+        """The evaluation of one held-out batch, ready to `compile()`; nothing runs.
+
+        Args:
+          state: ShapeDtypeStructs with shardings.
+          batch: likewise, without the mask.
+        """
+        root = jax.ShapeDtypeStruct((), self.root.dtype, sharding=replicated(self.mesh))
+        number = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(self.mesh))
+        return self._metrics.lower(state.sampling_params, state.variables, dict(batch), number, root)
+
     def _batch_metrics(
         self, params: Any, variables: Any, batch: dict[str, Array], number: Array, root: Array
     ) -> dict[str, Array]:
@@ -51,4 +62,6 @@ class Evaluator:
             params, variables = shared
             return None, self.game.evaluate(params, variables, batch, keys.derive(key, "loss"))
 
-        return self.reduce(part, (params, variables), batch, keys.derive(root, "evaluate", number))[1]
+        return self.reduce(
+            part, Layout(self.mesh).whole((params, variables)), batch, keys.derive(root, "evaluate", number)
+        )[1]

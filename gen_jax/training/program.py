@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gen_jax.data.batches import BatchSource
+from gen_jax.training.accumulation import Microbatches
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game
-from gen_jax.training.reduction import VirtualShards, whole_batch
-from gen_jax.training.sharding import replicated, split_batch
+from gen_jax.training.reduction import Reduction, VirtualShards, whole_batch
+from gen_jax.training.rematerialisation import rematerialised
+from gen_jax.training.sharding import ANYWHERE, Layout, replicated, split_batch
 from gen_jax.training.state import State
 from gen_jax.training.step import Metrics, train_step
 
@@ -33,6 +35,8 @@ class Program:
         *,
         shardings: State | None = None,
         reproducible: bool = False,
+        accumulate: int = 1,
+        remat: bool = False,
         loop: bool | None = None,
     ):
         """Nothing is compiled yet.
@@ -44,12 +48,20 @@ class Program:
           seed: all randomness is a function of it, the step and names.
           shardings: of the leaves of the state; None: whole on every device.
           reproducible: whether the bits are the same on any number of devices (of those that virtual shards allow).
+          accumulate: parts into which a batch is cut; 1 where the bits are to be the same everywhere.
+          remat: whether activations are computed again in the backward pass.
           loop: whether many steps are one dispatch; None: where the devices are no CPUs.
         """
-        self.game, self.source, self.mesh = game, source, mesh
+        self.game, self.source, self.mesh = rematerialised(game) if remat else game, source, mesh
         self.root = jax.random.key(seed)
         self.loop = mesh.devices.flat[0].platform != "cpu" if loop is None else loop
-        self.reduce = VirtualShards(mesh, unroll=not self.loop) if reproducible else whole_batch
+        self.reduce: Reduction = whole_batch
+        # Virtual shards say by themselves which device does what.
+        self.layout = ANYWHERE if reproducible else Layout(mesh)
+        if reproducible:
+            self.reduce = VirtualShards(mesh, unroll=not self.loop)
+        elif accumulate > 1:
+            self.reduce = Microbatches(mesh, accumulate, unroll=not self.loop)
         options: dict[str, Any] = {
             "donate_argnums": 0,
             "out_shardings": (shardings or replicated(mesh), replicated(mesh)),
@@ -82,6 +94,19 @@ class Program:
             jax.block_until_ready(state)
         return state, step + 1, metrics
 
+    def lower(self, state: State) -> Any:
+        """What `advance` dispatches for a state like this after 0 steps, ready to `compile()`; nothing runs.
+
+        Args:
+          state: ShapeDtypeStructs with shardings; what the source feeds may be such structs too.
+        """
+        everywhere = replicated(self.mesh)
+        feed = self.source.feed(0)
+        root = jax.ShapeDtypeStruct((), self.root.dtype, sharding=everywhere)
+        if self.loop:
+            return self._many_steps.lower(state, feed, root, jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere))
+        return self._one_step.lower(state, feed, root, due=self.game.due(0), unroll=True)
+
     def skip(self, state: State, step: int) -> tuple[State, int]:
         """Counts a step without taking it: its batches are left out, and the state stays as it is."""
         self.source.feed(step)
@@ -94,7 +119,7 @@ class Program:
             batch = dict(self.source.batch(feed, step, number))
             return jax.lax.with_sharding_constraint(batch, split_batch(self.mesh))
 
-        return train_step(self.game, draw, state, root, due=due, unroll=unroll, reduce=self.reduce)
+        return train_step(self.game, draw, state, root, due=due, unroll=unroll, reduce=self.reduce, layout=self.layout)
 
     def _steps(self, state: State, feed: Any, root: Array, steps: Array) -> tuple[State, tuple[Metrics, ...]]:
         def body(_: Array, loop: tuple[State, Any]) -> tuple[State, tuple[Metrics, ...]]:

@@ -121,7 +121,7 @@ class VirtualShards:
             return jax.jit(add_in_tree)(trees)
 
 
-def inexact(leaf: jax.Array) -> bool:
+def inexact(leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
     """Whether a mean of it can be taken."""
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 

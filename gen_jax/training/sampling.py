@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from gen_jax.training import keys
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Game
-from gen_jax.training.sharding import replicated
+from gen_jax.training.sharding import ANYWHERE, Layout, replicated
 from gen_jax.training.state import State
 
 
@@ -22,12 +22,14 @@ class Sampler:
 
         Args:
           game: the method.
-          mesh: the devices that hold the state; every one of them gets all samples.
+          mesh: the devices that hold the state. They share the work where their number divides that of the samples
+            drawn at once, and each gets all samples in the end.
           chunk: at most so many samples are drawn at once, which bounds the memory.
           alone: whether to draw on one device, so that the bits do not depend on how many there are; the state must
             then be whole on it.
         """
         self.game, self.chunk, self.alone = game, chunk, alone
+        self.layout = ANYWHERE if alone else Layout(mesh)
         everywhere = None if alone else replicated(mesh)
         self._sample = CompiledTogether(jax.jit(self._restored, static_argnames="n", out_shardings=everywhere))
 
@@ -54,5 +56,16 @@ class Sampler:
             part_key = keys.derive(key, "chunk", number)
             yield jax.device_get(self._sample(*nets, part_key, part, n=chunk))[: n - start]
 
+    def lower(self, state: State) -> Any:
+        """The drawing of one whole chunk from a state like this, ready to `compile()`; nothing runs.
+
+        Args:
+          state: ShapeDtypeStructs with shardings.
+        """
+        key = jax.eval_shape(jax.random.key, 0)
+        return self._sample.lower(state.sampling_params, state.variables, key, {}, n=self.chunk)
+
     def _restored(self, params: Any, variables: Any, key: Array, condition: dict[str, Array], *, n: int) -> Any:
-        return self.game.transform.restore(self.game.sample(params, variables, key, n, **condition))
+        params, variables = self.layout.whole((params, variables))
+        condition = self.layout.split(condition)
+        return self.game.transform.restore(self.layout.split(self.game.sample(params, variables, key, n, **condition)))

@@ -61,3 +61,60 @@ def state_shardings(mesh: Mesh, state: PyTree) -> PyTree:
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, "fsdp"))
 
     return jax.tree.map(sharding, state)
+
+
+class Layout:
+    """Says inside `jit` where arrays are to lie, where XLA would have to guess.
+
+    What the state holds in parts is brought together before it is used, and only examples are ever split (the third
+    stage of Rajbhandari et al., ZeRO: Memory Optimizations Toward Training Trillion Parameter Models, arXiv
+    1910.02054). Left to itself XLA splits the activations along their channels instead, as the parameters are.
+    """
+
+    def __init__(self, mesh: Mesh):
+        """On these devices."""
+        self.mesh = mesh
+
+    def whole(self, tree: PyTree) -> PyTree:
+        """The arrays, each brought together on every device."""
+        return jax.lax.with_sharding_constraint(tree, replicated(self.mesh))
+
+    def split(self, examples: PyTree) -> PyTree:
+        """The arrays with their first axis split over all devices; as they are where it cannot be.
+
+        What is asked of a result XLA asks of all that it is made of, noise that was drawn for each example included.
+        """
+        split = split_batch(self.mesh)
+        return jax.tree.map(
+            lambda leaf: leaf if len(leaf) % self.mesh.size else jax.lax.with_sharding_constraint(leaf, split), examples
+        )
+
+    def as_state(self, tree: PyTree) -> PyTree:
+        """The arrays as the state holds such arrays, such as gradients.
+
+        They are first asked for whole: what is asked of a gradient alone XLA asks of the activations that it is made of
+        too, whose channels it would split. Where it can, it makes one exchange of the two.
+        """
+        return jax.lax.with_sharding_constraint(self.whole(tree), state_shardings(self.mesh, tree))
+
+
+class Anywhere(Layout):
+    """Says nothing: on one device, or where each device is told by itself what to do (`jax.shard_map`)."""
+
+    def __init__(self) -> None:
+        """On any devices."""
+
+    def whole(self, tree: PyTree) -> PyTree:
+        """The same."""
+        return tree
+
+    def split(self, examples: PyTree) -> PyTree:
+        """The same."""
+        return examples
+
+    def as_state(self, tree: PyTree) -> PyTree:
+        """The same."""
+        return tree
+
+
+ANYWHERE = Anywhere()

@@ -12,6 +12,7 @@ import optax
 from gen_jax.training import keys
 from gen_jax.training.game import Array, Batch, Game, Params, PyTree, Turn
 from gen_jax.training.reduction import Reduction, whole_batch
+from gen_jax.training.sharding import ANYWHERE, Layout
 from gen_jax.training.state import State, strongly_typed
 
 Metrics = dict[str, Array]
@@ -37,7 +38,7 @@ def subtree(tree: Mapping[str, Any], nets: tuple[str, ...]) -> dict[str, Any]:
 
 
 def move(
-    game: Game, name: str, state: State, batch: Batch, turn_keys: TurnKeys, reduce: Reduction
+    game: Game, name: str, state: State, batch: Batch, turn_keys: TurnKeys, reduce: Reduction, layout: Layout
 ) -> tuple[dict[str, Any], Metrics, Any]:
     """One player's move from `state`: what it changes of the state's fields, its metrics, its outputs.
 
@@ -47,7 +48,7 @@ def move(
     host, optimizer = game.optimizer(name)
 
     def part(shared: PyTree, batch: Batch, turn_keys: TurnKeys) -> tuple[PyTree, PyTree]:
-        params, variables, carry = shared
+        params, variables, carry = layout.whole(shared)
         batch = {**batch, "x": game.transform.train(batch["x"], turn_keys.transform)}
 
         def objective(owned: Params) -> tuple[Array, Any]:
@@ -57,11 +58,12 @@ def move(
                     f"the loss of player {name!r} has shape {per_example.shape}, not one value per example"
                 )
             # The one place that averages over examples and, the batch being sharded, over devices.
-            return jnp.mean(per_example), aux
+            return jnp.mean(layout.split(per_example)), aux
 
         (loss, aux), gradients = jax.value_and_grad(objective, has_aux=True)(subtree(params, player.nets))
         updated = {net: aux.variables[net] for net in player.nets if net in aux.variables}
-        return (gradients, loss, jax.tree.map(jnp.mean, dict(aux.metrics)), updated), aux.outputs
+        metrics = jax.tree.map(jnp.mean, dict(aux.metrics))
+        return (layout.as_state(gradients), loss, metrics, layout.as_state(updated)), aux.outputs
 
     shared = (state.params, state.variables, state.carry)
     (gradients, loss, metrics, variables), outputs = reduce(part, shared, batch, turn_keys)
@@ -77,7 +79,7 @@ def move(
 
 
 def take_turn(
-    game: Game, turn: Turn, state: State, batch: Batch, turn_keys: TurnKeys, reduce: Reduction
+    game: Game, turn: Turn, state: State, batch: Batch, turn_keys: TurnKeys, reduce: Reduction, layout: Layout
 ) -> tuple[State, Metrics]:
     """The players of a turn move together: each sees the parameters, the batch and the keys that the others see."""
     fields: dict[str, Any] = {
@@ -88,7 +90,7 @@ def take_turn(
     metrics: Metrics = {}
     outputs: dict[str, Any] = {}
     for name in turn.players:
-        changes, player_metrics, outputs[name] = move(game, name, state, batch, turn_keys, reduce)
+        changes, player_metrics, outputs[name] = move(game, name, state, batch, turn_keys, reduce, layout)
         for field, change in changes.items():
             fields[field].update(change)
         metrics.update(player_metrics)
@@ -105,7 +107,15 @@ def update_averages(game: Game, state: State) -> dict[str, Any]:
 
 
 def play(
-    game: Game, index: int, draw: DrawBatch, state: State, root: Array, *, reduce: Reduction, unroll: bool
+    game: Game,
+    index: int,
+    draw: DrawBatch,
+    state: State,
+    root: Array,
+    *,
+    reduce: Reduction,
+    layout: Layout,
+    unroll: bool,
 ) -> tuple[State, Metrics]:
     """All repeats of one turn; the metrics are those of the last."""
     turn, first_draw = game.turns[index], game.first_draw(index)
@@ -117,7 +127,7 @@ def play(
             transform=keys.derive(root, "transform", state.step, drawn),
             loss=keys.derive(root, "turn", state.step, index, number),
         )
-        return take_turn(game, turn, state, draw(state.step, drawn), turn_keys, reduce)
+        return take_turn(game, turn, state, draw(state.step, drawn), turn_keys, reduce, layout)
 
     if unroll or turn.repeat == 1:
         for number in range(turn.repeat):
@@ -136,6 +146,7 @@ def train_step(
     due: tuple[bool, ...] | None,
     unroll: bool,
     reduce: Reduction = whole_batch,
+    layout: Layout = ANYWHERE,
 ) -> tuple[State, tuple[Metrics, ...]]:
     """Every turn once, in order.
 
@@ -148,13 +159,14 @@ def train_step(
         one compilation per pattern and the second a conditional, in which XLA's CPU convolutions are ~30x slower.
       unroll: whether repeats are written out or looped over; the same trade.
       reduce: how gradients, losses and statistics of a batch are computed from its examples.
+      layout: where the arrays of what `reduce` computes lie.
 
     Returns:
       The state after one more step, and the metrics of each turn. Those of a turn that was not due mean nothing.
     """
     metrics = []
     for index, turn in enumerate(game.turns):
-        take = functools.partial(play, game, index, draw, root=root, reduce=reduce, unroll=unroll)
+        take = functools.partial(play, game, index, draw, root=root, reduce=reduce, layout=layout, unroll=unroll)
         if turn.every == 1 or (due is not None and due[index]):
             state, turn_metrics = take(state=state)
         elif due is None:

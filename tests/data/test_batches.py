@@ -7,6 +7,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from gen_jax.data import Resident, Split, Streamed, batch_indices, evaluation_batches, open_source
 from gen_jax.data.batches import BatchSource
 from gen_jax.errors import ConfigError, DataError
+from gen_jax.preflight.collectives import collectives
 
 SIZE = 50
 # Every pixel of example i is i, and its label is 2 i: a row out of place shows.
@@ -100,13 +101,30 @@ def test_shardings_are_kept_and_change_no_batch(stream):
         pytest.skip("more devices than the small set can be split over")
     resident = Resident(RESIDENT, sharding=replicated, **options)
     streamed = stream(sharding=over_batch, **options)
-    assert resident.feed(0)["x"].sharding.is_equivalent_to(replicated, 4)
+    assert resident.feed(0)["x"].sharding.is_equivalent_to(replicated, 2)
     plain = list(draw_all(Resident(RESIDENT, **options), range(2), 2))
     for source in (resident, streamed):
         for a, b in zip(plain, draw_all(source, range(2), 2), strict=True):
             for name in a:
                 np.testing.assert_array_equal(a[name], b[name])
     assert streamed.feed(2)["x"].sharding.is_equivalent_to(over_batch, 5)
+
+
+def test_an_example_is_one_row_on_the_device():
+    feed = Resident(RESIDENT, batch_size=8, seed=0, draws=1).feed(0)
+    assert {name: array.shape for name, array in feed.items()} == {"x": (SIZE, 4 * 4 * 1), "label": (SIZE,)}
+
+
+def test_devices_that_share_a_batch_need_not_talk_about_it():
+    devices = mesh()
+    source = Resident(RESIDENT, batch_size=16, seed=0, draws=1, sharding=NamedSharding(devices, PartitionSpec()))
+    split = NamedSharding(devices, PartitionSpec("data"))
+    batch = jax.jit(source.batch, out_shardings=split)
+    assert collectives(batch.lower(source.feed(0), jnp.int32(0), 0).compile().as_text()) == []
+    drawn = batch(source.feed(0), jnp.int32(3), 0)
+    assert drawn["x"].sharding.is_equivalent_to(split, 4)
+    np.testing.assert_array_equal(drawn["index"], batch_indices(0, 3, 16, SIZE))
+    np.testing.assert_array_equal(drawn["x"], IMAGES[drawn["index"]])
 
 
 def test_open_source_picks_by_where_the_examples_are():

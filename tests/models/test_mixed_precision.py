@@ -7,8 +7,8 @@ import pytest
 from gen_jax.models.mixed_precision import Dense, add_bias, apply_kernel
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(6, 5)).astype(np.float32)
-KERNEL = RNG.normal(size=(5, 3)).astype(np.float32)
+X = jnp.asarray(RNG.normal(size=(6, 5)), jnp.float32)
+KERNEL = jnp.asarray(RNG.normal(size=(5, 3)), jnp.float32)
 
 
 def product(x, kernel):
@@ -27,8 +27,8 @@ def gradients_for(platform, x, kernel, cotangent):
 
 
 def test_of_float32_it_is_the_operation_itself():
-    np.testing.assert_array_equal(apply_kernel(product, X, KERNEL), jnp.asarray(X) @ KERNEL)
-    assert "custom_vjp" not in str(jax.make_jaxpr(lambda w: apply_kernel(product, jnp.asarray(X), w))(KERNEL))
+    np.testing.assert_array_equal(apply_kernel(product, X, KERNEL), X @ KERNEL)
+    assert "custom_vjp" not in str(jax.make_jaxpr(lambda w: apply_kernel(product, X, w))(KERNEL))
 
 
 def test_the_kernel_meets_x_in_the_dtype_of_x():
@@ -65,10 +65,10 @@ def test_a_bias_of_many_examples_is_added_up_in_float32():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_a_layer_has_the_parameters_the_output_and_the_gradients_of_flax(dtype):
     ours, theirs = Dense(3, dtype=dtype), nn.Dense(3, dtype=dtype)
-    params = ours.init(jax.random.key(0), jnp.asarray(X))
+    params = ours.init(jax.random.key(0), X)
     jax.tree.map(np.testing.assert_array_equal, params, theirs.init(jax.random.key(0), X))
     params["params"]["bias"] = jnp.asarray([1.0, -2.0, 0.5])
-    x = jnp.asarray(X).reshape(2, 3, 5)
+    x = X.reshape(2, 3, 5)
     np.testing.assert_array_equal(ours.apply(params, x), theirs.apply(params, x))
 
     def total(net):

@@ -8,6 +8,7 @@ import pytest
 from toy_games import scalar_nets, start, toy_game
 
 from gen_jax.data import Identity, Unit
+from gen_jax.preflight.collectives import collectives
 from gen_jax.training import Player, Turn
 from gen_jax.training import keys as key_paths
 from gen_jax.training.sampling import Sampler
@@ -16,12 +17,12 @@ from gen_jax.training.sharding import make_mesh
 KEY = jax.random.key(5)
 
 
-def sampled_game(sample, **fields):
+def sampled_game(sample, init=None, **fields):
     def loss(params, variables, batch, key, carry):
         raise AssertionError("this game is not trained")
 
     players = {"a": Player(("a",), loss, optax.sgd(0.1))}
-    return toy_game(scalar_nets(a=2.0), players, (Turn(("a",)),), sample=sample, **fields)
+    return toy_game(init or scalar_nets(a=2.0), players, (Turn(("a",)),), sample=sample, **fields)
 
 
 def normal(params, variables, key, n):
@@ -74,6 +75,43 @@ def test_averaged_weights_sample():
     )
     state = dataclasses.replace(start(game), averages={"a": {"w": jnp.float32(7.0)}})
     np.testing.assert_array_equal(Sampler(game, make_mesh())(state, KEY, 3), np.full((3, 2), 7.0))
+
+
+def walk(params, variables, key, n):
+    """A sampler that calls a network many times, as that of a diffusion does."""
+
+    def step(i, x):
+        return jnp.tanh(x @ params["a"]["w"]) + 0.1 * jax.random.normal(jax.random.fold_in(key, i), x.shape)
+
+    return jax.lax.fori_loop(0, 5, step, jax.random.normal(key, (n, 2)))
+
+
+def walking_game():
+    return sampled_game(walk, init=scalar_nets(a=np.float32([[1.0, 0.5], [-0.5, 1.0]])))
+
+
+@pytest.mark.parametrize("n", [16, 12, 40])
+def test_samples_are_the_same_on_any_number_of_devices(n):
+    # 16 at a time can be shared by eight, 12 by two; of 40 the last are half a chunk.
+    game = walking_game()
+    one, two, eight = (Sampler(game, make_mesh(jax.devices()[:d]), chunk=16)(start(game), KEY, n) for d in (1, 2, 8))
+    assert one.shape == (n, 2)
+    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(eight, one, rtol=1e-5, atol=1e-6)
+
+
+def test_devices_draw_a_share_each_and_meet_at_the_end():
+    game, mesh = walking_game(), make_mesh()
+
+    def lowered(**options):
+        return Sampler(game, mesh, **options).lower(start(game)).compile().as_text()
+
+    (gathered,) = collectives(lowered(chunk=64))
+    assert (gathered.kind, gathered.bytes, gathered.group_size, gathered.count) == ("all-gather", 64 * 2 * 4, 8, 1)
+    assert "f32[8,2]" in lowered(chunk=64)
+    # Where they cannot share, each draws all.
+    assert collectives(lowered(chunk=12)) == []
+    assert collectives(lowered(chunk=64, alone=True)) == []
 
 
 @pytest.mark.parametrize(("transform", "dtype", "value"), [(Unit(), np.uint8, 128), (Identity(), np.float32, 0.5)])

@@ -14,6 +14,7 @@ from rich.console import Console
 from toy_games import resident, start, toy_game
 
 import gen_jax
+from gen_jax.preflight.collectives import collectives
 from gen_jax.trainer import train_run
 from gen_jax.training import Aux, Player, Program, Turn, digest
 from gen_jax.training.checkpoints import Checkpoints
@@ -195,6 +196,65 @@ def test_a_sharded_run_learns_what_one_device_does(alone, count, fsdp, loop):
     moment = state.opt_state["player"][0].mu["net"]["layers_2"]["kernel"]
     assert moment.addressable_shards[0].data.shape == (16, 24 // fsdp)
     assert state.averages["net"]["layers_2"]["kernel"].addressable_shards[0].data.shape == (16, 24 // fsdp)
+
+
+def compiled_step(game, fsdp, example, batch_size=16, **options):
+    """The collectives of a train step on eight devices, and the bytes of what the state holds in parts."""
+    mesh = make_mesh(fsdp=fsdp)
+    state = start(game)
+    wanted = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        state,
+        state_shardings(mesh, state),
+    )
+    source = resident(game, example, batch_size, mesh=mesh)
+    program = Program(game, source, mesh, 0, shardings=state_shardings(mesh, state), **options)
+    split = sum(4 * leaf.size for leaf in jax.tree.leaves(wanted.params) if not leaf.sharding.is_fully_replicated)
+    everything = sum(4 * leaf.size for leaf in jax.tree.leaves(wanted.params))
+    return collectives(program.lower(wanted).compile().as_text()), split, everything
+
+
+@pytest.mark.parametrize("fsdp", [4, 8])
+def test_only_parameters_are_gathered_and_only_gradients_are_added_up(fsdp):
+    found, split, everything = compiled_step(deep_game(), fsdp, POINTS)
+    assert {each.kind for each in found} <= {"all-gather", "all-reduce", "reduce-scatter"}
+    assert sum(each.bytes * each.count for each in found if each.kind == "all-gather") == split
+    # And the loss.
+    assert sum(each.bytes * each.count for each in found if each.kind != "all-gather") == everything + 4
+
+
+def test_without_fsdp_nothing_is_gathered():
+    found, split, everything = compiled_step(deep_game(), 1, POINTS)
+    assert split == 0
+    assert {each.kind for each in found} == {"all-reduce"}
+    assert sum(each.bytes * each.count for each in found) == everything + 4
+
+
+def blind_game(look):
+    """A net that is trained on noise alone, as a generator is: no data says that the batch is split."""
+    net = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(32), nn.tanh, nn.Dense(8)])
+
+    def loss(params, variables, batch, key, carry):
+        z = jax.random.normal(key, (len(batch["x"]), 2))
+        output = net.apply({"params": params["net"]}, z)
+        jax.debug.inspect_array_sharding(z, callback=look)
+        jax.debug.inspect_array_sharding(output[:, :2], callback=look)
+        return (output**2).sum(-1), Aux()
+
+    return toy_game(
+        lambda key, example: {"net": net.init(key, example["x"])},
+        {"player": Player(("net",), loss, optax.sgd(0.1))},
+        (Turn(("player",)),),
+    )
+
+
+@pytest.mark.parametrize("fsdp", [1, 4, 8])
+def test_noise_is_split_as_the_batch_is(fsdp):
+    seen = []
+    found, split, everything = compiled_step(blind_game(seen.append), fsdp, POINTS)
+    assert {sharding.shard_shape((16, 2)) for sharding in seen} == {(2, 2)}
+    assert sum(each.bytes * each.count for each in found if each.kind == "all-gather") == split
+    assert sum(each.bytes * each.count for each in found if each.kind != "all-gather") == everything + 4
 
 
 MESHES = {"8 in 4": (8, 4), "8": (8, 1), "2": (2, 1), "2 in 2": (2, 2), "1": (1, 1)}

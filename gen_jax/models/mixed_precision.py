@@ -1,0 +1,105 @@
+"""Parameters of float32 in a computation of fewer bits, whose gradients are added up in float32.
+
+A kernel that is cast to bfloat16 has a gradient in bfloat16, and so has each device's part of it: the parts would be
+added up with eight bits, and only their sum be float32. Matrix units add up in float32 anyway, so the gradient need
+only be asked for as such.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.typing import Initializer
+from jaxtyping import Array, Float
+
+Operation = Callable[[jax.Array, jax.Array], jax.Array]
+"""(x, kernel) -> y, linear in the kernel: a product, a convolution."""
+
+
+def apply_kernel(operation: Operation, x: jax.Array, kernel: Float[Array, "..."]) -> jax.Array:
+    """`operation(x, kernel)` in the dtype of x; on TPUs the gradient of a float32 kernel is computed in float32.
+
+    A TPU multiplies float32 in bfloat16, which what was bfloat16 before is anyway, and adds up in float32: so it takes
+    no more time than the gradient in bfloat16. Other devices would, and do as `kernel.astype(x.dtype)` does.
+    """
+    if x.dtype == kernel.dtype:
+        return operation(x, kernel)
+    return _applied(operation, x, kernel)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _applied(operation: Operation, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return operation(x, kernel.astype(x.dtype))
+
+
+def _forward(operation: Operation, x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _applied(operation, x, kernel), (x, kernel)
+
+
+def _backward(
+    operation: Operation, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    _, pull_x = jax.vjp(lambda x: operation(x, kernel.astype(x.dtype)), x)
+
+    def gradient(dtype: Any, x: jax.Array, cotangent: jax.Array) -> jax.Array:
+        _, pull = jax.vjp(lambda w: operation(x.astype(dtype), w), jnp.zeros(kernel.shape, dtype))
+        return pull(cotangent.astype(dtype))[0].astype(kernel.dtype)
+
+    as_parameter, as_computed = (functools.partial(gradient, dtype) for dtype in (kernel.dtype, x.dtype))
+    kernel_gradient = jax.lax.platform_dependent(x, cotangent, tpu=as_parameter, default=as_computed)
+    return pull_x(cotangent)[0], kernel_gradient
+
+
+_applied.defvjp(_forward, _backward)
+
+
+def add_bias(y: Float[Array, "*batch features"], bias: Float[Array, " features"]) -> Float[Array, "*batch features"]:
+    """y + bias in the dtype of y; the gradient of the bias is added up in that of the bias."""
+    return _plus(y, bias) if y.dtype == bias.dtype else _added(y, bias)
+
+
+def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
+    return y + bias.astype(y.dtype).reshape(*[1] * (y.ndim - 1), -1)
+
+
+_added = jax.custom_vjp(_plus)
+
+
+def _add_forward(y: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _added(y, bias), bias
+
+
+def _add_backward(bias: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return cotangent, cotangent.astype(bias.dtype).sum(tuple(range(cotangent.ndim - 1)))
+
+
+_added.defvjp(_add_forward, _add_backward)
+
+
+class Dense(nn.Module):
+    """`flax.linen.Dense`, parameters included, whose gradients are added up in float32.
+
+    Attributes:
+      features: of the output.
+      kernel_init: initializer of the (in, features) kernel.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch {self.features}"]:
+        """Map the last axis of x to `features`."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return add_bias(apply_kernel(_product, x.astype(self.dtype), kernel), bias)
+
+
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
