@@ -27,7 +27,7 @@ from gen_jax.trainer import train_run
 from gen_jax.training import digest
 from gen_jax.training.sharding import make_mesh, replicated
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(experiments.__path__))
+NAMES = sorted(module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg)
 PRESETS = ("default", "tiny", "paper")
 SHAPES = {
     "digits": (8, 8, 1),
