@@ -66,8 +66,8 @@ def state_bytes(state: State) -> int:
 def candidates(config: Config, excess: float, state_share: float, devices: int) -> list[Change]:
     """Changes that may make a program fit, those first that change least of what is learned and of how fast.
 
-    What is recomputed, split over devices or accumulated gives the same results to rounding; bfloat16 rounds more; a
-    smaller batch learns something else.
+    What is recomputed or split over devices gives the same results to rounding; what is accumulated draws its noise and
+    takes the statistics of the batch a part at a time; bfloat16 rounds more; a smaller batch learns something else.
 
     Args:
       config: that does not fit.
