@@ -1,9 +1,10 @@
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
-import numpy as np
-
-from experiments.speed import memory
+from experiments import speed
 from experiments.speed.worker import Answers, one_line, serve
 from experiments.speed.workloads import WORKLOADS
 
@@ -91,14 +92,26 @@ def test_an_error_without_a_message_has_a_name():
     assert one_line(KeyError()) == "KeyError"
 
 
+PEAKS = """
+import numpy as np
+from experiments.speed import memory
+
+can_reset = memory.reset()
+before = memory.peak()
+block = np.ones(200_000_000, np.uint8)
+during = memory.peak()
+del block
+memory.reset()
+print(int(can_reset), before, during, memory.peak(), memory.resident())
+"""
+
+
 def test_peak_is_of_what_was_resident_since_it_was_reset():
-    if not memory.reset():
-        assert memory.peak() > 0
-        return
-    before = memory.peak()
-    block = np.ones(80_000_000, np.uint8)
-    assert memory.peak() >= before + 70_000_000
-    del block
-    memory.reset()
-    assert memory.peak() < before + 70_000_000
-    assert abs(memory.resident() - memory.peak()) < 70_000_000
+    # A process of its own: of a large one the system may take back what has long not been used, and its peak with it.
+    root = Path(speed.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True, cwd=root)
+    can_reset, before, during, after, resident = map(int, done.stdout.split())
+    assert during >= before + 150_000_000
+    if can_reset:
+        assert after < before + 50_000_000
+        assert abs(resident - after) < 50_000_000
