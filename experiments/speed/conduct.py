@@ -1,7 +1,7 @@
 """One workload on both sides: PyTorch's modes by themselves, then the best of them and gen_jax in turn."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from experiments.speed.measuring import Worker, WorkerFailed, alone, alternate
 from experiments.speed.results import Comparison, Cost, Tried
 from experiments.speed.torch_modes import COMPILED, EAGER, Mode, modes
 from experiments.speed.workloads import Workload
+from gen_jax.huge_pages import TUNABLE, TUNABLES
 
 Say = Callable[[str], None]
 
@@ -27,8 +28,12 @@ class Asked(Protocol):
         ...
 
 
-Start = Callable[[str], AbstractContextManager[Asked]]
-"""A side's name -> a new worker of it."""
+class Start(Protocol):
+    """Starts workers."""
+
+    def __call__(self, side: str, huge_pages: bool = True) -> AbstractContextManager[Asked]:
+        """A new worker of a side; on a CPU perhaps with memory in pages of 2 MiB."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Rules:
       pairs: of turns.
       seconds: that a turn takes.
       quick: PyTorch's two plain modes alone, and no check of what is compiled.
+      huge_pages: whether this machine has pages of 2 MiB for those who ask. gen_jax asks; PyTorch's best mode is tried
+        with them too.
     """
 
     device: str
@@ -48,6 +55,7 @@ class Rules:
     pairs: int
     seconds: float
     quick: bool = False
+    huge_pages: bool = False
 
 
 def starter(threads: int, caches: Path, device: str) -> Start:
@@ -60,7 +68,12 @@ def starter(threads: int, caches: Path, device: str) -> Start:
     }
     if device == "cpu":
         environment["JAX_PLATFORMS"] = "cpu"
-    return lambda side: Worker(side, threads, environment)
+
+    def start(side: str, huge_pages: bool = True) -> Worker:
+        # A process of gen_jax sets it to 1 for itself unless it is set.
+        return Worker(side, threads, environment if huge_pages else {**environment, TUNABLES: f"{TUNABLE}=0"})
+
+    return start
 
 
 def build(worker: Asked, workload: Workload, images: Path, rules: Rules, mode: Mode = EAGER) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def asked(worker: Asked, what: str) -> tuple[float | None, str]:
 
 def try_mode(start: Start, workload: Workload, images: Path, rules: Rules, mode: Mode) -> tuple[Tried, float | None]:
     """One of PyTorch's modes by itself, and the operations of a step where they can be counted."""
-    with start("torch") as worker:
+    with start("torch", mode.huge_pages) as worker:
         try:
             first = build(worker, workload, images, rules, mode)["seconds"]
             worker.run(1)
@@ -115,13 +128,31 @@ def try_modes(
     ways = modes(convolutional=convolutional, trains=not workload.samples, accelerator=accelerator)
     tried: list[tuple[Tried, Mode]] = []
     flops = None
-    for mode in [EAGER, COMPILED] if rules.quick else ways:
+
+    def attempt(mode: Mode) -> float | None:
         one, counted = try_mode(start, workload, images, rules, mode)
         tried.append((one, mode))
-        flops = flops or counted
         took = f"{1e3 * one.cost.step:,.2f} ms a step" if one.cost else one.reason
         say(f"{workload.name}: PyTorch {mode.name}: {took}")
+        return counted
+
+    for mode in [EAGER, COMPILED] if rules.quick else ways:
+        flops = attempt(mode) or flops
+    if rules.huge_pages and any(one.cost for one, _ in tried):
+        attempt(best_of(tried)[1].with_huge_pages())
     return tried, flops
+
+
+def best_of(tried: Sequence[tuple[Tried, Mode]]) -> tuple[Cost, Mode]:
+    """The quickest.
+
+    Raises:
+      WorkerFailed: none could be run; with the reason of the first.
+    """
+    able = [(one.cost, mode) for one, mode in tried if one.cost is not None]
+    if not able:
+        raise WorkerFailed(tried[0][0].reason)
+    return min(able, key=lambda one: one[0].step)
 
 
 def compare(start: Start, workload: Workload, images: Path, rules: Rules, say: Say = lambda line: None) -> Comparison:
@@ -138,15 +169,12 @@ def compare(start: Start, workload: Workload, images: Path, rules: Rules, say: S
       WorkerFailed: gen_jax, or every mode of PyTorch, failed; or the two do not have the same parameters.
     """
     tried, flops = try_modes(start, workload, images, rules, say)
-    able = [(one.cost, mode) for one, mode in tried if one.cost is not None]
-    if not able:
-        raise WorkerFailed(tried[0][0].reason)
-    their_cold, best = min(able, key=lambda one: one[0].step)
+    their_cold, best = best_of(tried)
     # Both sides' first processes compile; those that are paired find what the first have kept.
     with start("gen_jax") as compiling:
         our_first = build(compiling, workload, images, rules)["seconds"]
         our_process = compiling.ask("memory")["process"]
-    with start("gen_jax") as ours, start("torch") as theirs:
+    with start("gen_jax") as ours, start("torch", best.huge_pages) as theirs:
         our_build = build(ours, workload, images, rules)
         their_build = build(theirs, workload, images, rules, best)
         same_parameters(our_build["parameters"], their_build["parameters"])

@@ -13,6 +13,7 @@ from experiments.speed.options import PUBLIC, STARTUP, Options
 from experiments.speed.results import Comparison, PublicJob, Results, Started
 from experiments.speed.workloads import WORKLOADS, Workload
 from gen_jax.errors import ConfigError
+from gen_jax.huge_pages import are_given_on_request
 
 
 def agreed_device(options: Options, sides: Mapping[str, Mapping[str, Any]]) -> str:
@@ -43,7 +44,8 @@ def rules_of(options: Options, device: str) -> conduct.Rules:
     pairs, seconds = options.pairs, options.seconds
     if options.quick:
         pairs, seconds = min(2, pairs), min(0.5, seconds)
-    return conduct.Rules(device, options.precision, pairs, seconds, options.quick)
+    huge_pages = device == "cpu" and are_given_on_request()
+    return conduct.Rules(device, options.precision, pairs, seconds, options.quick, huge_pages)
 
 
 def measure(options: Options, names: Sequence[str], command: str, say: conduct.Say) -> Results:

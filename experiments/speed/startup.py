@@ -9,6 +9,7 @@ from pathlib import Path
 
 from experiments.speed.measuring import WorkerFailed
 from experiments.speed.results import Started
+from gen_jax.huge_pages import TUNABLES
 
 COMMANDS = tuple(
     f"experiments.{name} --preset {preset}" for preset in ("tiny", "default") for name in ("vae", "dcgan", "ddpm")
@@ -52,8 +53,10 @@ def started(command: str, directory: Path, device: str) -> Started:
       directory: for its runs and its caches.
       device: "cpu" or "gpu".
     """
-    # Whether and where compiled programs are kept is the command's own business, not that of who measures it.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    # Where compiled programs are kept, and in what pages memory is, is the command's own business, not that of who
+    # measures it.
+    given = {name for name in os.environ if name.startswith("JAX_")} | {TUNABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in given}
     environment |= {"GEN_JAX_CACHE": str(directory / "cache"), "XDG_CACHE_HOME": str(directory / "cache")}
     if device == "cpu":
         environment["JAX_PLATFORMS"] = "cpu"

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 
 import pytest
 
@@ -44,10 +45,11 @@ class FakeMachine:
     def __init__(self, times, unable=(), theirs=SAME, accelerator=None):
         self.times, self.unable, self.accelerator = times, unable, accelerator
         self.parameters = {"gen_jax": SAME, "torch": theirs}
-        self.alive, self.most, self.asked, self.built = 0, 0, [], set()
+        self.alive, self.most, self.asked, self.built, self.pages = 0, 0, [], set(), []
 
     @contextlib.contextmanager
-    def __call__(self, side):
+    def __call__(self, side, huge_pages=True):
+        self.pages.append((side, huge_pages))
         self.alive += 1
         self.most = max(self.most, self.alive)
         yield FakeWorker(side, self)
@@ -112,6 +114,21 @@ def test_networks_of_other_sizes_are_not_compared(tmp_path):
     machine = FakeMachine(TIMES, theirs={"generator": 10, "discriminator": 21})
     with pytest.raises(WorkerFailed, match="the networks differ"):
         compare(machine, WORKLOADS["dcgan"], tmp_path, RULES)
+
+
+def test_pytorchs_best_mode_is_tried_with_huge_pages_too(tmp_path):
+    rules = dataclasses.replace(RULES, huge_pages=True)
+    times = {**TIMES, "compiled, channels last, huge pages": 0.12}
+    machine = FakeMachine(times)
+    found = compare(machine, WORKLOADS["dcgan"], tmp_path, rules)
+    assert [one.mode for one in found.tried] == [*ALL, "compiled, channels last, huge pages"]
+    assert found.mode == "compiled, channels last, huge pages"
+    # gen_jax always has them; PyTorch in that mode alone, tried and paired.
+    assert machine.pages.count(("torch", True)) == 2
+    assert machine.pages.count(("torch", False)) == len(ALL)
+    assert ("gen_jax", False) not in machine.pages
+    slower = FakeMachine({**times, "compiled, channels last, huge pages": 0.2})
+    assert compare(slower, WORKLOADS["dcgan"], tmp_path, rules).mode == "compiled, channels last"
 
 
 def test_nothing_that_works_is_a_failure(tmp_path):

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from experiments import speed
 from experiments.speed.worker import Answers, one_line, serve
 from experiments.speed.workloads import WORKLOADS
