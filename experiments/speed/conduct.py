@@ -138,7 +138,7 @@ def try_modes(
 
     for mode in [EAGER, COMPILED] if rules.quick else ways:
         flops = attempt(mode) or flops
-    if rules.huge_pages and any(one.cost for one, _ in tried):
+    if rules.huge_pages and not rules.quick and any(one.cost for one, _ in tried):
         attempt(best_of(tried)[1].with_huge_pages())
     return tried, flops
 
