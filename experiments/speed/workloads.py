@@ -154,18 +154,18 @@ WORKLOADS = {
         Workload("ddpm_large", "DDPM, published U-Net, 32x32x3, batch 8", LARGE, (32, 32, 3), 8),
         Workload(
             "ddpm_sampling",
-            "DDPM sampling, 100 steps, small U-Net, 64 images",
+            "DDPM sampling, 100 steps, small U-Net, 16 images",
             dataclasses.replace(SMALL, sampling_steps=100),
             (32, 32, 1),
-            64,
+            16,
             samples=True,
         ),
         Workload(
             "ddim_sampling",
-            "DDIM sampling, 50 steps, small U-Net, 64 images",
+            "DDIM sampling, 50 steps, small U-Net, 16 images",
             dataclasses.replace(SMALL, sampling_steps=50, sampler="ddim"),
             (32, 32, 1),
-            64,
+            16,
             samples=True,
         ),
     )

@@ -4,19 +4,27 @@ What a CPU computes differs from XLA's by rounding alone. Layouts are NHWC for i
 can be differentiated in reverse mode any number of times (a gradient penalty does so twice), not in forward mode.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.models.platform import per_platform
 from gen_jax.models.strided import STRIDE, Padding, plain_convolution, strided, transposed
+from gen_jax.models.unfolded import folded, unfolded
 from gen_jax.models.winograd import winograd
 
 CHANNELS = 16
-"""Channels on either side from which on a CPU takes another form: with fewer, the tiles cost more than they save."""
+"""Channels on both sides from which on Winograd's form is faster: with fewer, the tiles cost more than they save."""
+
+NARROW = 4
+"""Channels on either side up to which one matrix product is faster: those of an image, and one for its opacity."""
 
 PRODUCTS = 100e6
 """Products of a plain convolution from which on Winograd's form is worth the time that it takes to compile."""
+
+Form = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def same_padding(taps: int, stride: int) -> Padding:
@@ -31,23 +39,40 @@ def convolution(
     """The convolution of padding SAME; on a CPU in another form where that pays."""
     taps = len(kernel)
     padding = same_padding(taps, stride)
-    is_even = x.shape[1] % stride == 0 and x.shape[2] % stride == 0
-    is_large = x.size // x.shape[-1] // stride**2 * kernel.size >= PRODUCTS
 
     def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return plain_convolution(x, kernel, stride)
 
-    def of_stride_1(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return winograd(x, kernel, padding)
+    if x.dtype != jnp.float32:
+        # Rounding would show in sums of other products.
+        return plain(x, kernel)
+    if stride == 1 and taps > 1:
+        form = _of_stride_1(x, kernel, padding)
+    elif stride == STRIDE and taps >= STRIDE and x.shape[1] % stride == 0 and x.shape[2] % stride == 0:
+        form = _of_stride_2(x, kernel, padding)
+    else:
+        form = None
+    return per_platform(cpu=form, default=plain)(x, kernel) if form else plain(x, kernel)
 
-    def of_stride_2(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return strided(x, kernel, padding, taps == 2 * STRIDE and is_large)
 
-    if stride == STRIDE and taps >= STRIDE and is_even and _is_wide(x, kernel):
-        return per_platform(cpu=of_stride_2, default=plain)(x, kernel)
-    if stride == 1 and taps == 3 and _is_wide(x, kernel) and is_large:
-        return per_platform(cpu=of_stride_1, default=plain)(x, kernel)
-    return plain(x, kernel)
+def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | None:
+    """What a CPU does, where that is not the plain operation."""
+    taps, _, inputs, outputs = kernel.shape
+    if inputs <= NARROW:
+        return lambda x, kernel: unfolded(x, kernel, 1, padding)
+    if outputs <= NARROW:
+        # The convolution with the kernel reversed and its channels exchanged has this one as its adjoint.
+        return lambda x, kernel: folded(x, kernel[::-1, ::-1].swapaxes(2, 3), 1, padding[::-1])
+    if taps == 3 and _is_wide(kernel) and _is_large(x, kernel, 1):
+        return lambda x, kernel: winograd(x, kernel, padding)
+    return None
+
+
+def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | None:
+    """What a CPU does, where that is not the plain operation."""
+    if len(kernel) % STRIDE == 0 or _is_wide(kernel):
+        return lambda x, kernel: strided(x, kernel, padding, _is_wide(kernel) and _is_large(x, kernel, STRIDE))
+    return None
 
 
 def transposed_convolution(
@@ -68,18 +93,22 @@ def transposed_convolution(
     if taps < STRIDE:
         raise ValueError(f"needs a kernel of at least {STRIDE}x{STRIDE}, got {kernel.shape[:2]}")
     padding = same_padding(taps, STRIDE)
-    is_large = x.size // x.shape[-1] * kernel.size >= PRODUCTS
 
     def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_transpose(x, kernel, (STRIDE, STRIDE), "SAME")
 
     def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        in_blocks = taps == 2 * STRIDE and is_large and _is_wide(x, kernel)
+        in_blocks = x.dtype == jnp.float32 and _is_wide(kernel) and _is_large(x, kernel, 1)
         return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, in_blocks)
 
     return per_platform(cpu=adjoint, default=plain)(x, kernel)
 
 
-def _is_wide(x: jax.Array, kernel: jax.Array) -> bool:
-    """Enough channels; and rounding that allows sums of other products."""
-    return x.dtype == jnp.float32 and min(kernel.shape[2:]) >= CHANNELS
+def _is_wide(kernel: jax.Array) -> bool:
+    """Enough channels for Winograd's form."""
+    return min(kernel.shape[2:]) >= CHANNELS
+
+
+def _is_large(x: jax.Array, kernel: jax.Array, stride: int) -> bool:
+    """Enough products for Winograd's form."""
+    return x.size // x.shape[-1] // stride**2 * kernel.size >= PRODUCTS

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.models.unfolded import folded, unfolded
 from gen_jax.models.winograd import winograd
 
 STRIDE = 2
@@ -34,8 +35,15 @@ def strided(
     padding: Padding,
     in_blocks: bool,
 ) -> Float[Array, "batch height//2 width//2 out"]:
-    """The convolution of stride 2; `in_blocks`: as one of stride 1, see `_of_blocks`."""
-    return _formula(in_blocks)(x, kernel, padding)
+    """The convolution of stride 2.
+
+    Args:
+      x: images with an even number of rows and of columns.
+      kernel: as XLA's layout HWIO has it.
+      padding: taps - 2 in all.
+      in_blocks: whether a gradient with respect to a 4x4 kernel is taken by `_of_blocks`: for wide and large ones.
+    """
+    return _formula(kernel)(x, kernel, padding)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -45,7 +53,12 @@ def transposed(
     padding: Padding,
     in_blocks: bool,
 ) -> Float[Array, "batch 2*height 2*width in"]:
-    """The adjoint of `strided` with the same arguments: <strided(x, k), y> = <x, transposed(y, k)>.
+    """The adjoint of `strided` with the same arguments: <strided(x, k), y> = <x, transposed(y, k)>."""
+    return folded(y, kernel, STRIDE, padding) if _is_even(kernel) else _by_sorts(y, kernel, padding)
+
+
+def _by_sorts(y: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """`transposed` for kernels of any size.
 
     Pixels of even and of odd rows and columns see different taps of the kernel. Each of these four sorts is a
     convolution of stride 1, without the zeros that stand between the pixels in XLA's form.
@@ -79,7 +92,7 @@ def _kernel_gradient(
     """Of `strided`. The kernel gives its shape alone."""
     # Fused with what makes them, the transpositions that XLA's weight gradient begins with are several times slower.
     x, cotangent = jax.lax.optimization_barrier((x, cotangent))
-    formula = _formula(in_blocks)
+    formula = _of_blocks if in_blocks and len(kernel) == 2 * STRIDE else _formula(kernel)
     return jax.vjp(lambda kernel: formula(x, kernel, padding), jnp.zeros_like(kernel))[1](cotangent)[0]
 
 
@@ -103,8 +116,17 @@ strided.defvjp(lambda x, kernel, *options: (strided(x, kernel, *options), (x, ke
 transposed.defvjp(lambda y, kernel, *options: (transposed(y, kernel, *options), (y, kernel)), _transposed_backward)
 
 
-def _formula(in_blocks: bool) -> Callable[[jax.Array, jax.Array, Padding], jax.Array]:
-    return _of_blocks if in_blocks else _of_pixels
+def _is_even(kernel: jax.Array) -> bool:
+    """Whether windows are whole groups of pixels."""
+    return len(kernel) % STRIDE == 0
+
+
+def _formula(kernel: jax.Array) -> Callable[[jax.Array, jax.Array, Padding], jax.Array]:
+    return _of_windows if _is_even(kernel) else _of_pixels
+
+
+def _of_windows(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    return unfolded(x, kernel, STRIDE, padding)
 
 
 def _of_pixels(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:

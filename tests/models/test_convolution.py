@@ -10,9 +10,10 @@ from gen_jax.models.strided import plain_convolution
 
 @pytest.fixture
 def always(monkeypatch):
-    """Every convolution counts as large enough for the form of a CPU."""
+    """Every convolution counts as large and wide enough for the forms of a CPU, and none as narrow."""
     monkeypatch.setattr(convolution_file, "PRODUCTS", 0)
     monkeypatch.setattr(convolution_file, "CHANNELS", 1)
+    monkeypatch.setattr(convolution_file, "NARROW", 0)
 
 
 def plain(x, kernel):
@@ -155,6 +156,20 @@ def test_a_convolution_has_the_value_and_the_gradients_of_the_plain_one(taps, st
         np.testing.assert_allclose(gradient, reference, rtol=1e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 6), (4, 6), (6, 1), (6, 4), (3, 3)])
+@pytest.mark.parametrize(("taps", "height"), [(2, 4), (3, 6), (5, 7)])
+def test_a_narrow_convolution_is_one_matrix_product(inputs, outputs, taps, height):
+    x, kernel = images(height, 9, inputs, outputs, taps)
+    value, pull = jax.vjp(convolution, x, kernel)
+    expected, pull_plain = jax.vjp(lambda *operands: plain_convolution(*operands, 1), x, kernel)
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+    cotangent = jax.random.normal(jax.random.key(4), value.shape)
+    for gradient, reference in zip(pull(cotangent), pull_plain(cotangent), strict=True):
+        np.testing.assert_allclose(gradient, reference, rtol=1e-4, atol=2e-4)
+    assert not convolutions(derivatives(convolution, x, kernel), "cpu")
+    assert len(convolutions(derivatives(convolution, x, kernel), "tpu")) == 2
+
+
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize(("taps", "stride"), [(3, 1), (3, 2), (4, 2)])
 def test_a_convolution_has_the_second_derivatives_of_the_plain_one(taps, stride):
@@ -182,11 +197,11 @@ def test_other_platforms_get_the_plain_convolution(taps, stride):
     assert convolutions(mine, "cpu") != convolutions(reference, "cpu")
 
 
-SMALL, NARROW, ROUNDED = (1, 8, 8, 64), (512, 32, 32, 3), (64, 32, 32, 64)
+SMALL, BETWEEN, ROUNDED = (1, 8, 8, 64), (512, 32, 32, 8), (64, 32, 32, 64)
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [(SMALL, jnp.float32), (NARROW, jnp.float32), (ROUNDED, jnp.bfloat16)])
-def test_what_is_small_narrow_or_rounded_stays_plain(shape, dtype):
+@pytest.mark.parametrize(("shape", "dtype"), [(SMALL, jnp.float32), (BETWEEN, jnp.float32), (ROUNDED, jnp.bfloat16)])
+def test_what_is_small_rounded_or_neither_wide_nor_narrow_stays_plain(shape, dtype):
     x = jnp.zeros(shape, dtype)
     kernel = jnp.zeros((3, 3, shape[-1], 64), dtype)
     assert len(convolutions(derivatives(convolution, x, kernel), "cpu")) == 2

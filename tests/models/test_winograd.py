@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.models.winograd import OUTPUTS, kernel_gradient, rounds_of, transforms, winograd
+from gen_jax.models.winograd import (
+    CACHE,
+    CACHE_OF_GRADIENT,
+    OUTPUTS,
+    kernel_gradient,
+    rounds_of,
+    transforms,
+    winograd,
+)
 
 
 def plain(x, kernel, padding):
@@ -84,28 +92,28 @@ def test_the_adjoint_of_the_gradient_is_the_convolution_again():
 
 
 def test_a_batch_is_worked_through_in_rounds_that_fit_the_cache():
-    assert rounds_of(64, (32, 32), (3, 3, 64, 64)) == 16
-    assert rounds_of(64, (8, 8), (3, 3, 4, 4)) == 1
+    assert rounds_of(64, (32, 32), (3, 3, 64, 64), 2_500_000) == 16
+    assert rounds_of(64, (8, 8), (3, 3, 4, 4), 2_500_000) == 1
     # No divisor but the batch itself.
-    assert rounds_of(61, (32, 32), (3, 3, 64, 64)) == 61
+    assert rounds_of(61, (32, 32), (3, 3, 64, 64), 2_500_000) == 61
     # A kernel of 9 MB is not read again for each image.
-    assert rounds_of(8, (16, 16), (3, 3, 256, 256)) == 1
+    assert rounds_of(8, (16, 16), (3, 3, 256, 256), 2_500_000) == 1
 
 
 def test_rounds_change_nothing():
-    x, kernel = operands(8, 32, 32, 64, 16, 3)
-    assert rounds_of(8, (32, 32), kernel.shape) > 1
-    together = jnp.concatenate([winograd(x[n : n + 1], kernel, (1, 1)) for n in range(8)])
+    x, kernel = operands(32, 32, 32, 64, 16, 3)
+    assert all(rounds_of(32, (32, 32), kernel.shape, cache) > 1 for cache in (CACHE, CACHE_OF_GRADIENT))
+    together = jnp.concatenate([winograd(x[n : n + 1], kernel, (1, 1)) for n in range(32)])
     np.testing.assert_allclose(winograd(x, kernel, (1, 1)), together, rtol=1e-5, atol=1e-5)
-    g = jnp.ones((8, 32, 32, 16))
-    alone = sum(kernel_gradient(x[n : n + 1], g[n : n + 1], 3, (1, 1)) for n in range(8))
+    g = jnp.ones((32, 32, 32, 16))
+    alone = sum(kernel_gradient(x[n : n + 1], g[n : n + 1], 3, (1, 1)) for n in range(32))
     np.testing.assert_allclose(kernel_gradient(x, g, 3, (1, 1)), alone, rtol=1e-4, atol=1e-2)
 
 
 def test_split_over_eight_devices_it_gives_the_same():
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-    x, kernel = operands(32, 16, 16, 64, 64, 3)
-    assert rounds_of(32, (16, 16), kernel.shape) > 1
+    x, kernel = operands(64, 16, 16, 64, 64, 3)
+    assert rounds_of(64, (16, 16), kernel.shape, CACHE) > 1
     found = jax.jit(lambda x, kernel: winograd(x, kernel, (1, 1)))(jax.device_put(x, split), kernel)
     np.testing.assert_allclose(found, winograd(x, kernel, (1, 1)), rtol=1e-4, atol=1e-4)
