@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from gen_jax.data.batches import BatchSource
 from gen_jax.training.accumulation import Microbatches
 from gen_jax.training.compilation import CompiledTogether
+from gen_jax.training.freed_memory import give_back
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import Reduction, VirtualShards, whole_batch
 from gen_jax.training.rematerialisation import rematerialised
@@ -68,6 +69,7 @@ class Program:
         }
         self._one_step = CompiledTogether(jax.jit(self._step, static_argnames=("due", "unroll"), **options))
         self._many_steps = CompiledTogether(jax.jit(self._steps, **options))
+        self._compiled: set[tuple[bool, ...] | None] = set()
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
@@ -86,8 +88,11 @@ class Program:
             # Only arrays on the device feed many steps; a stream hands over one step at a time.
             steps = steps if self.source.same_feed else 1
             state, metrics = self._many_steps(state, feed, self.root, jnp.int32(steps))
+            self._has_compiled(None)
             return state, step + steps, metrics
-        state, metrics = self._one_step(state, feed, self.root, due=self.game.due(step), unroll=True)
+        due = self.game.due(step)
+        state, metrics = self._one_step(state, feed, self.root, due=due, unroll=True)
+        self._has_compiled(due)
         if self.mesh.size > 1:
             # The virtual devices of a CPU share one pool of threads. With two steps in flight the devices of one can
             # take the threads that the other's all-reduce waits for, and XLA ends the process.
@@ -111,6 +116,12 @@ class Program:
         """Counts a step without taking it: its batches are left out, and the state stays as it is."""
         self.source.feed(step)
         return dataclasses.replace(state, step=self._count(state.step)), step + 1
+
+    def _has_compiled(self, due: tuple[bool, ...] | None) -> None:
+        """Tidies up after the first dispatch of a program."""
+        if due not in self._compiled:
+            self._compiled.add(due)
+            give_back()
 
     def _step(
         self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
