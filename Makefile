@@ -10,7 +10,7 @@ run: install
 	$(BIN)/python -m experiments.ddpm
 
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: install
 	$(BIN)/python tests/soak/all.py

@@ -32,6 +32,15 @@ for name, value in (("compilation_cache_dir", str(compiled)), ("persistent_cache
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+# Files of a few long tests. Begun last, one would keep one process busy while the other has nothing left to do.
+LONGEST = ("conformance", "reduction", "kills", "mutations", "launch", "scaling", "replay", "trainer", "checkpoints")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, which `--no-loadscope-reorder` leaves so."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONGEST)
+
+
 @pytest.fixture(scope="module")
 def compiled_as_for_users() -> Iterator[None]:
     """All of XLA's passes, for the tests of a file."""

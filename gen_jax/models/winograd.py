@@ -158,9 +158,28 @@ def _convolve(x: jax.Array, kernel: jax.Array, padding: tuple[int, int], adjoint
     return jax.lax.fori_loop(0, rounds, some, y).reshape(batch, height, width, -1)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _correlation(x: jax.Array, cotangent: jax.Array, taps: int, padding: tuple[int, int]) -> jax.Array:
+    """The kernel's gradient: <correlation(x, g), k> = <convolution(x, k), g>, linear in each of the three."""
     with compiled_once():
         return kernel_gradient(x, cotangent, taps, padding)
+
+
+def _correlation_forward(
+    x: jax.Array, cotangent: jax.Array, taps: int, padding: tuple[int, int]
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _correlation(x, cotangent, taps, padding), (x, cotangent)
+
+
+def _correlation_backward(
+    taps: int, padding: tuple[int, int], residuals: tuple[jax.Array, jax.Array], kernel: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, cotangent = residuals
+    other = (taps - 1 - padding[0], taps - 1 - padding[1])
+    return _convolution(cotangent, kernel, other, True), _convolution(x, kernel, padding, False)
+
+
+_correlation.defvjp(_correlation_forward, _correlation_backward)
 
 
 @functools.partial(jax.jit, static_argnames=("taps", "padding"))
