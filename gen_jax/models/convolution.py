@@ -46,7 +46,7 @@ def convolution(
     if x.dtype != jnp.float32:
         # Rounding would show in sums of other products.
         return plain(x, kernel)
-    if stride == 1 and taps > 1:
+    if stride == 1:
         form = _of_stride_1(x, kernel, padding)
     elif stride == STRIDE and taps >= STRIDE and x.shape[1] % stride == 0 and x.shape[2] % stride == 0:
         form = _of_stride_2(x, kernel, padding)
@@ -58,7 +58,7 @@ def convolution(
 def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | None:
     """What a CPU does, where that is not the plain operation."""
     taps, _, inputs, outputs = kernel.shape
-    if inputs <= NARROW:
+    if taps == 1 or inputs <= NARROW:
         return lambda x, kernel: unfolded(x, kernel, 1, padding)
     if outputs <= NARROW:
         # The convolution with the kernel reversed and its channels exchanged has this one as its adjoint.

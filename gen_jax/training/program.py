@@ -22,9 +22,9 @@ from gen_jax.training.step import Metrics, train_step
 class Program:
     """Advances a state by compiled steps.
 
-    On a CPU each step is a dispatch of its own, with its turns and repeats written out, because XLA's CPU backend runs
-    the backward pass of a convolution ~30x slower inside a loop or a conditional. On accelerators many steps are one
-    dispatch, so that Python is out of the way; both run the same `train_step`.
+    On a CPU each step is a dispatch of its own, without conditionals, because XLA's CPU backend runs the backward pass
+    of a convolution ~30x slower inside a loop or a conditional. On accelerators many steps are one dispatch, so that
+    Python is out of the way; both run the same `train_step`.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Program:
         self._one_step = CompiledTogether(jax.jit(self._step, static_argnames=("due", "unroll"), **options))
         self._many_steps = CompiledTogether(jax.jit(self._steps, **options))
         self._compiled: set[tuple[bool, ...] | None] = set()
+        self._unroll: dict[tuple[bool, ...], bool] = {}
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
@@ -91,7 +92,8 @@ class Program:
             self._has_compiled(None)
             return state, step + steps, metrics
         due = self.game.due(step)
-        state, metrics = self._one_step(state, feed, self.root, due=due, unroll=True)
+        unroll = self._repeats_are_written_out(state, feed, due)
+        state, metrics = self._one_step(state, feed, self.root, due=due, unroll=unroll)
         self._has_compiled(due)
         if self.mesh.size > 1:
             # The virtual devices of a CPU share one pool of threads. With two steps in flight the devices of one can
@@ -110,12 +112,29 @@ class Program:
         root = jax.ShapeDtypeStruct((), self.root.dtype, sharding=everywhere)
         if self.loop:
             return self._many_steps.lower(state, feed, root, jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere))
-        return self._one_step.lower(state, feed, root, due=self.game.due(0), unroll=True)
+        due = self.game.due(0)
+        unroll = self._repeats_are_written_out(state, feed, due)
+        return self._one_step.lower(state, feed, root, due=due, unroll=unroll)
 
     def skip(self, state: State, step: int) -> tuple[State, int]:
         """Counts a step without taking it: its batches are left out, and the state stays as it is."""
         self.source.feed(step)
         return dataclasses.replace(state, step=self._count(state.step)), step + 1
+
+    def _repeats_are_written_out(self, state: State, feed: Any, due: tuple[bool, ...]) -> bool:
+        """Whether a step on CPUs has the repeats of its turns one after the other, and not in a loop.
+
+        In a loop they compile in a fraction of the time and memory, and run as fast where there is no convolution of
+        XLA's own: `models/convolution.py` has matrix products instead. The bits that are the same on any number of
+        devices are those of repeats that are written out; and so are exchanges between the devices of a CPU, whose
+        order in a loop nobody has tried.
+        """
+        if self.mesh.size > 1 or all(turn.repeat == 1 for turn in self.game.turns):
+            return True
+        if due not in self._unroll:
+            looped = self._one_step.lower(state, feed, self.root, due=due, unroll=False)
+            self._unroll[due] = "stablehlo.convolution" in looped.as_text()
+        return self._unroll[due]
 
     def _has_compiled(self, due: tuple[bool, ...] | None) -> None:
         """Tidies up after the first dispatch of a program."""

@@ -94,7 +94,9 @@ class VirtualShards:
             return jax.tree.map(lambda leaf, new: put(leaf, new, number - first, 0), stacked, answer)
 
         if self.unroll:
-            answers = [one(jax.tree.map(lambda x, n=n: x[n], shards), first + n) for n in range(local)]
+            # Traced once, and put in its place by XLA as often as it is called.
+            once = jax.jit(one)
+            answers = [once(jax.tree.map(lambda x, n=n: x[n], shards), first + n) for n in range(local)]
         else:
             # XLA does not know how often a loop runs that begins at a device's own number, so that it neither unrolls
             # it nor takes a single round of it apart: a shard is the same program on any device.

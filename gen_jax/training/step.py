@@ -130,8 +130,10 @@ def play(
         return take_turn(game, turn, state, draw(state.step, drawn), turn_keys, reduce, layout)
 
     if unroll or turn.repeat == 1:
+        # Traced once, and put in its place by XLA as often as it is called.
+        once = jax.jit(repeat) if turn.repeat > 1 else repeat
         for number in range(turn.repeat):
-            state, metrics = repeat(state, number)
+            state, metrics = once(state, number)
         return state, metrics
     state, stacked = jax.lax.scan(repeat, state, jnp.arange(turn.repeat))
     return state, jax.tree.map(lambda values: values[-1], stacked)

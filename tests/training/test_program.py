@@ -10,6 +10,7 @@ import pytest
 from toy_games import resident, scalar_nets, start, toy_game
 
 from gen_jax.data import Identity, Split, Streamed
+from gen_jax.models.convolution import convolution
 from gen_jax.training import Aux, Player, Program, Turn, digest
 from gen_jax.training import keys as key_paths
 from gen_jax.training.sharding import make_mesh, replicated, split_batch
@@ -218,3 +219,32 @@ def test_a_program_loops_only_when_told_to_on_a_cpu(loop, steps):
     program = Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
     state, step, _ = program.advance(first_state(game, mesh), 0, 5)
     assert int(state.step) == step == steps
+
+
+@pytest.mark.parametrize(
+    ("devices", "repeat", "taps", "looped"), [(1, 2, 1, True), (1, 2, 3, False), (1, 1, 1, False), (8, 2, 1, False)]
+)
+def test_repeats_are_looped_over_on_one_cpu_where_xla_convolves_nothing_itself(devices, repeat, taps, looped):
+    # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
+    nets = scalar_nets(a=jnp.ones((taps, taps, 5, 5)))
+
+    def loss(params, variables, batch, key, carry):
+        images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
+        return convolution(images, params["a"]["w"])[:, 0, 0, 0], Aux()
+
+    players = {"a": Player(("a",), loss, optax.sgd(0.5))}
+    mesh = make_mesh(jax.devices()[:devices])
+
+    def program_with(repeat):
+        game = toy_game(nets, players, (Turn(("a",), repeat=repeat),))
+        return game, Program(game, resident(game, POINTS, 8, mesh=mesh), mesh, 0)
+
+    def loops(program):
+        return program.lower(first_state(game, mesh)).as_text().count("stablehlo.while")
+
+    # Keys are derived in loops too.
+    (game, program), (_, single) = program_with(repeat), program_with(1)
+    assert loops(program) - loops(single) == looped
+    one, _, _ = program.advance(first_state(game, mesh), 0, 1)
+    other, _ = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 1, loop=True)
+    assert_states_close(one, other)
