@@ -17,7 +17,7 @@ from rich.console import Console
 from small_networks import first_pixels
 
 import gen_jax
-from gen_jax.data import load_dataset
+from gen_jax.data import load_dataset, toys
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import mesh_for
 from gen_jax.errors import ConfigError, NonFiniteError, Preempted, StorageError
@@ -61,6 +61,14 @@ class Training:
         """All that a run leaves and that has to be the same."""
         grids = {path.name: path.read_bytes() for path in (self.directory / "samples").iterdir()}
         return gen_jax.load(self.directory).digest(), (self.directory / "metrics.jsonl").read_text(), grids
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_points_held_out():
+    """Most of the time of these runs would be their evaluation."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(toys, "TEST_SIZE", 500)
+        yield
 
 
 @pytest.fixture
