@@ -45,8 +45,7 @@ def evaluate(
       StorageError: the scores, which are printed all the same, cannot be stored.
     """
     protocol.check()
-    options = {} if protocol.sampling_steps is None else {"sampling_steps": protocol.sampling_steps}
-    run = load(path, step, **options)
+    run = load(path, step)
     aside = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

@@ -26,6 +26,8 @@ class Protocol:
     """Of the samples and of importance sampling; held_out is measured as in training, with the run's own."""
     weights: Literal["average", "last"] = "average"
     """Which weights of nets that are averaged over training."""
+    sampler: str | None = None
+    """Of a diffusion: ancestral or ddim (default: as the run is configured)."""
     sampling_steps: int | None = None
     """Steps of the sampler of a diffusion (default: as the run is configured)."""
     reference: Literal["test", "train"] = "test"
@@ -37,8 +39,14 @@ class Protocol:
     splits: int = 10
     """Of the samples, for inception_score."""
 
+    @property
+    def sampling(self) -> dict[str, str | int]:
+        """What of a run's configuration is to be other than it was."""
+        given = {"sampler": self.sampler, "sampling_steps": self.sampling_steps}
+        return {name: value for name, value in given.items() if value is not None}
+
     def check(self) -> None:
-        """Raises ConfigError for the first option that is out of range."""
+        """Raises ConfigError for the first option that is out of range. Which samplers there are, the run knows."""
         kinds = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), get_args(kinds[field.name])
@@ -46,6 +54,8 @@ class Protocol:
                 low, high = RANGES[field.name]
                 fits = (type(value) is int and low <= value <= high) or (value is None and type(None) in choices)
                 accepted = f"a number from {low} to {high}"
+            elif str in choices:
+                continue
             else:
                 fits, accepted = value in choices, ", ".join(choices)
             if not fits:

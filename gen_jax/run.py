@@ -1,5 +1,6 @@
 """A trained run, and how a state is examined during and after training."""
 
+import copy
 import dataclasses
 import functools
 import math
@@ -180,6 +181,7 @@ class Run:
         keep_compiled_programs()
         self.directory = RunDirectory(path)
         description, self.game = described_run(path, options)
+        self._options: dict[str, Any] = options
         self.config, self.info = description.config, description.info
         self.mesh = make_mesh()
         checkpoints = Checkpoints(
@@ -210,6 +212,18 @@ class Run:
         if not 0 <= seed < 2**32:
             raise ConfigError(f"seed is {seed}; accepted: a number from 0 to {2**32 - 1}")
         return self.sampler(self.state, keys.derive(jax.random.key(seed), "sample"), n, **condition)
+
+    def sampling_otherwise(self, **options: Any) -> "Run":
+        """The same run, with options that do not change what was learned: `sampling_steps=50` of a diffusion.
+
+        Raises:
+          ConfigError: an option does not apply.
+        """
+        other = copy.copy(self)
+        description, other.game = described_run(self.directory.path, {**self._options, **options})
+        other.config, other._options = description.config, {**self._options, **options}
+        other.sampler = Sampler(other.game, other.mesh)
+        return other
 
     def evaluate(
         self, metrics: str | Sequence[str] = (), data_dir: str | None = None, **protocol: Any

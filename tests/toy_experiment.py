@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gen_jax.config import Config, Count, Widths, Within
+from gen_jax.config import Config, Count, Free, Widths, Within
 from gen_jax.data import Identity, Unit
 from gen_jax.experiment import Experiment
 from gen_jax.methods.checks import require_images
@@ -31,6 +31,8 @@ class ToyConfig(Config):
     """Step whose update makes the parameters NaN; 0: none."""
     nan_example: Annotated[int, Within(-1)] = -1
     """Training example whose loss is NaN; -1: none."""
+    sampling_steps: Annotated[int, Within(1), Free] = 10
+    """The noise of a sample is one over that."""
 
 
 def build(config, data):
@@ -46,7 +48,7 @@ def build(config, data):
         return distance(params, batch) * spoilt, Aux()
 
     def sample(params, variables, key, n):
-        return params["mean"]["value"][None] + 0.1 * jax.random.normal(key, (n, *data.shape))
+        return params["mean"]["value"][None] + jax.random.normal(key, (n, *data.shape)) / config.sampling_steps
 
     def rate(count):
         return jnp.where(count + 1 == config.nan_at, jnp.nan, config.learning_rate)

@@ -51,9 +51,11 @@ class Subject:
           progress: is told of what ("samples"), how many are done, and of how many.
 
         Raises:
-          ConfigError: an option is out of range.
+          ConfigError: an option is out of range, or does not apply to the run.
         """
         protocol.check()
+        if protocol.sampling:
+            run = run.sampling_otherwise(**protocol.sampling)
         self.run, self.protocol, self._data_dir, self.say, self.progress = run, protocol, data_dir, say, progress
         self.game, self.info = run.game, run.info
         self._made: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from gen_jax.models.layers import Conv, ConvTranspose
+from gen_jax.models.mixed_precision import Dense
 
 KERNEL = 4
 STRIDE = 2
@@ -50,8 +51,8 @@ class ConvEncoder(nn.Module):
         x = checkpoint_name(nn.relu(Conv(self.width, KERNEL, STRIDE, dtype=self.dtype)(x)), "block")
         x = checkpoint_name(nn.relu(Conv(2 * self.width, KERNEL, STRIDE, dtype=self.dtype)(x)), "block")
         x = x.reshape(x.shape[0], -1)
-        mean = nn.Dense(self.latent, dtype=self.dtype, name="mean")(x)
-        log_var = nn.Dense(self.latent, dtype=self.dtype, name="log_var")(x)
+        mean = Dense(self.latent, dtype=self.dtype, name="mean")(x)
+        log_var = Dense(self.latent, dtype=self.dtype, name="log_var")(x)
         return mean.astype(jnp.float32), log_var.astype(jnp.float32)
 
 
@@ -79,7 +80,7 @@ class ConvDecoder(nn.Module):
         height, width, channels = self.shape
         # A quarter of the size, rounded up: doubled twice it covers the image, and what is too much is cut off.
         quarter_height, quarter_width = -(-height // 4), -(-width // 4)
-        x = nn.Dense(quarter_height * quarter_width * 2 * self.width, dtype=self.dtype)(z)
+        x = Dense(quarter_height * quarter_width * 2 * self.width, dtype=self.dtype)(z)
         x = checkpoint_name(nn.relu(x.reshape(-1, quarter_height, quarter_width, 2 * self.width)), "block")
         x = checkpoint_name(nn.relu(ConvTranspose(self.width, dtype=self.dtype)(x)), "block")
         x = ConvTranspose(channels, dtype=self.dtype)(x)

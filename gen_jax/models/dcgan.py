@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.models.image_size import check_doubled, doubled_side, nearest_doubled
 from gen_jax.models.layers import Conv, ConvTranspose
+from gen_jax.models.mixed_precision import Dense
 
 kernel_init = nn.initializers.normal(0.02)
 
@@ -54,7 +55,7 @@ class DCGANGenerator(nn.Module):
         side = check_doubled(self.shape)
         norm = functools.partial(nn.BatchNorm, not train, momentum=0.9, dtype=self.dtype)
         features = self.width * (size // side) // 2
-        x = nn.Dense(side * side * features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(z)
+        x = Dense(side * side * features, use_bias=False, kernel_init=kernel_init, dtype=self.dtype)(z)
         x = checkpoint_name(nn.relu(norm()(x.reshape(-1, side, side, features))), "block")
         while features > self.width:
             features //= 2
@@ -91,4 +92,4 @@ class DCGANDiscriminator(nn.Module):
             features *= 2
             x = checkpoint_name(nn.leaky_relu(norm()(conv(features, use_bias=False)(x)), 0.2), "block")
         x = x.reshape(x.shape[0], -1)
-        return nn.Dense(1, kernel_init=kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
+        return Dense(1, kernel_init=kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jaxtyping import Array, Float
 
+from gen_jax.models.mixed_precision import Dense
+
 
 class MLPGenerator(nn.Module):
     """Latents to data through ReLU layers.
@@ -41,8 +43,8 @@ class MLPGenerator(nn.Module):
         """Map z (batch, latent) to (batch, *shape)."""
         x = z
         for width in self.features:
-            x = nn.relu(nn.Dense(width, kernel_init=self.kernel_init, dtype=self.dtype)(x))
-        x = nn.Dense(math.prod(self.shape), kernel_init=self.kernel_init, dtype=self.dtype)(x)
+            x = nn.relu(Dense(width, kernel_init=self.kernel_init, dtype=self.dtype)(x))
+        x = Dense(math.prod(self.shape), kernel_init=self.kernel_init, dtype=self.dtype)(x)
         return self.output(x.reshape(-1, *self.shape).astype(jnp.float32))
 
 
@@ -71,7 +73,7 @@ class MaxoutDiscriminator(nn.Module):
         x = x.reshape(x.shape[0], -1)
         x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
         for units in self.features:
-            x = nn.Dense(units * self.pieces, kernel_init=self.kernel_init, dtype=self.dtype)(x)
+            x = Dense(units * self.pieces, kernel_init=self.kernel_init, dtype=self.dtype)(x)
             x = x.reshape(-1, units, self.pieces).max(axis=-1)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(1, kernel_init=self.kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
+        return Dense(1, kernel_init=self.kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)

@@ -85,11 +85,13 @@ class Dense(nn.Module):
 
     Attributes:
       features: of the output.
+      use_bias: whether there is one.
       kernel_init: initializer of the (in, features) kernel.
       dtype: dtype of the computation; parameters are float32.
     """
 
     features: int
+    use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: Any = jnp.float32
 
@@ -97,8 +99,8 @@ class Dense(nn.Module):
     def __call__(self, x: Float[Array, "*batch in"]) -> Float[Array, "*batch {self.features}"]:
         """Map the last axis of x to `features`."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return add_bias(apply_kernel(_product, x.astype(self.dtype), kernel), bias)
+        y = apply_kernel(_product, x.astype(self.dtype), kernel)
+        return add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,))) if self.use_bias else y
 
 
 def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.models.mixed_precision import Dense
+
 
 class MLP(nn.Module):
     """Flattens its input, applies the hidden layers and reshapes the linear output.
@@ -30,6 +32,6 @@ class MLP(nn.Module):
         """Map x (batch, ...) to (batch, *shape)."""
         x = x.reshape(x.shape[0], -1)
         for width in self.features:
-            x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
-        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+            x = self.activation(Dense(width, dtype=self.dtype)(x))
+        x = Dense(math.prod(self.shape), dtype=self.dtype)(x)
         return x.reshape(-1, *self.shape).astype(jnp.float32)

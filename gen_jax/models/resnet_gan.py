@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.models.image_size import check_doubled, doubled_side, nearest_doubled
 from gen_jax.models.layers import Conv, mean_pool, upsample_nearest
+from gen_jax.models.mixed_precision import Dense
 
 # The convolutions of a block are followed by a ReLU and start larger by its gain; all other layers start linear.
 block_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -54,7 +55,7 @@ class ResNetGenerator(nn.Module):
         """
         side = check_doubled(self.shape)
         size, _, channels = self.shape
-        x = nn.Dense(side * side * self.width, kernel_init=linear_init, dtype=self.dtype)(z)
+        x = Dense(side * side * self.width, kernel_init=linear_init, dtype=self.dtype)(z)
         x = x.reshape(-1, side, side, self.width)
         while x.shape[1] < size:
             x = UpBlock(self.width, self.dtype)(x, train=train)
@@ -89,7 +90,7 @@ class ResNetCritic(nn.Module):
         x = Block(self.width, self.dtype)(x)
         x = Block(self.width, self.dtype)(x)
         x = nn.relu(x).mean((1, 2))
-        return nn.Dense(1, kernel_init=linear_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
+        return Dense(1, kernel_init=linear_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)
 
 
 class UpBlock(nn.Module):

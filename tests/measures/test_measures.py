@@ -84,6 +84,7 @@ def test_unknown_measures_are_refused_before_anything_is_computed_with_the_neare
         ({"splits": -1}, "--splits is -1; accepted: a number from 1 to 10000"),
         ({"sampling_steps": 0}, "--sampling-steps is 0; accepted: a number from 1 to 100000"),
         ({"seed": -1}, "--seed is -1; accepted: a number from 0 to 4294967295"),
+        ({"sampler": "euler"}, "--sampler does not apply to toy_experiment"),
     ],
 )
 def test_options_out_of_range_are_refused(subject, image_run, options, text):

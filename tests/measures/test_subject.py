@@ -17,6 +17,16 @@ def test_scores_are_of_the_samples_that_the_run_draws_with_the_seed(subject, ima
     np.testing.assert_array_equal(made.images, image_run.sample(300, seed=5))
 
 
+def test_the_protocol_may_have_another_sampler_than_the_run(subject, point_run):
+    # A sample of the toy is the mean and noise, divided by the steps.
+    before, mean = point_run.sample(50), np.asarray(point_run.state.sampling_params["mean"]["value"])
+    made = subject(point_run, samples=50, sampling_steps=1000)
+    np.testing.assert_allclose(made.points - mean, (before - mean) / 100, rtol=1e-2, atol=1e-6)
+    assert made.run.config.sampling_steps == 1000
+    assert point_run.config.sampling_steps == 10
+    np.testing.assert_array_equal(point_run.sample(50), before)
+
+
 def test_reference_may_be_the_training_set(subject, image_run):
     held_out, trained_on = (
         measure(subject(image_run, samples=400, reference=split), ["fid"])[0] for split in ("test", "train")
