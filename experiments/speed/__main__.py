@@ -88,14 +88,17 @@ def run(arguments: Sequence[str]) -> None:
     description = f"{__doc__}\nWorkloads: {', '.join(NAMES)}."
     options = tyro.cli(Options, args=arguments, prog=prog, description=description)
     names = check(options)
+    from experiments.speed.results import Results
     from experiments.speed.session import measure
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    results = measure(options, names, shlex.join(["python", "-m", "experiments.speed", *arguments]), say)
     out = options.out or Path("runs/speed", f"{datetime.datetime.now():%Y%m%d-%H%M%S}.json")
-    results.write(out)
+    earlier = Results.read(out) if out.is_file() else None
+    for found in measure(options, names, shlex.join(["python", "-m", "experiments.speed", *arguments]), say):
+        results = earlier.and_then(found) if earlier else found
+        results.write(out)
     show(results, None if options.quick and options.docs == DOCS else options.docs, console)
     console.print(f"results  {out}", highlight=False)
 

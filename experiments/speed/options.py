@@ -34,6 +34,6 @@ class Options:
     quick: bool = False
     """Two pairs of short turns, PyTorch's plain modes alone, and docs/ left as they are: whether it works."""
     out: Path | None = None
-    """Where the results go as JSON (default: runs/speed/TIME.json)."""
+    """Where the results go as JSON (default: runs/speed/TIME.json); what is there and not measured again is kept."""
     docs: Path | None = DOCS
     """The file whose tables are to be written anew."""

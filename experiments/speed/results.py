@@ -1,13 +1,15 @@
-"""What one run of the command has found, as it is stored: a JSON file from which the tables can be made again."""
+"""What the command has found, as it is stored: a JSON file from which the tables can be made again."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.speed.measuring import Pairs
+from experiments.speed.options import NAMES
+from gen_jax.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ class PublicJob:
     command: Pairs
 
 
+T = TypeVar("T", Comparison, PublicJob)
+
+
 @dataclass(frozen=True)
 class Started:
     """How long a command line takes to begin.
@@ -115,11 +120,11 @@ class Started:
 
 @dataclass(frozen=True)
 class Results:
-    """One run of the command.
+    """What one run of the command has found, or several on the same machine.
 
     Attributes:
       machine: what it ran on, by name.
-      command: how to do it again.
+      commands: how to do it again.
       device: "cpu" or "gpu".
       precision: of all workloads.
       comparisons: of workloads.
@@ -130,7 +135,7 @@ class Results:
     """
 
     machine: Mapping[str, str]
-    command: str
+    commands: Sequence[str]
     device: str
     precision: str
     comparisons: Sequence[Comparison] = field(default_factory=list)
@@ -138,6 +143,32 @@ class Results:
     started: Sequence[Started] = field(default_factory=list)
     failed: Mapping[str, str] = field(default_factory=dict)
     ceiling: Mapping[str, float] = field(default_factory=dict)
+
+    def and_then(self, later: "Results") -> "Results":
+        """These, with what was measured later in the place of what it repeats.
+
+        Raises:
+          ConfigError: the two are of another device, precision or machine.
+        """
+        for what in ("device", "precision"):
+            if getattr(self, what) != getattr(later, what):
+                raise ConfigError(f"--out has results of {what} {getattr(self, what)}, not {getattr(later, what)}")
+        # Without PyTorch's workloads its version is not among them.
+        for what in self.machine.keys() & later.machine.keys() - {"date"}:
+            if self.machine[what] != later.machine[what]:
+                raise ConfigError(f"--out has results of {what} {self.machine[what]}, not {later.machine[what]}")
+        found = {*(one.name for one in later.comparisons), *(one.name for one in later.jobs)}
+        failed = {name: why for name, why in self.failed.items() if name not in found}
+        return dataclasses.replace(
+            later,
+            machine={**self.machine, **later.machine, "date": _joined(self.machine["date"], later.machine["date"])},
+            commands=list(dict.fromkeys([*self.commands, *later.commands])),
+            comparisons=_replaced(self.comparisons, later.comparisons, NAMES.index),
+            jobs=_replaced(self.jobs, later.jobs, NAMES.index),
+            started=later.started or self.started,
+            failed={**failed, **later.failed},
+            ceiling=later.ceiling or self.ceiling,
+        )
 
     def write(self, path: Path) -> None:
         """As JSON."""
@@ -152,6 +183,17 @@ class Results:
         stored["jobs"] = [_job(entry) for entry in stored["jobs"]]
         stored["started"] = [Started(**entry) for entry in stored["started"]]
         return cls(**stored)
+
+
+def _joined(first: str, last: str) -> str:
+    """Two dates in one."""
+    return last if first.endswith(last) else f"{first.partition(' ')[0]} to {last}"
+
+
+def _replaced(old: Sequence[T], new: Sequence[T], place: Callable[[str], int]) -> list[T]:
+    """The new ones, and the old ones of other names, in their order."""
+    by_name = dict([(one.name, one) for one in old] + [(one.name, one) for one in new])
+    return [by_name[name] for name in sorted(by_name, key=place)]
 
 
 def _comparison(stored: dict[str, Any]) -> Comparison:

@@ -1,7 +1,7 @@
 """All that was asked for, one after the other."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,10 @@ def rules_of(options: Options, device: str) -> conduct.Rules:
     return conduct.Rules(device, options.precision, pairs, seconds, options.quick, huge_pages)
 
 
-def measure(options: Options, names: Sequence[str], command: str, say: conduct.Say) -> Results:
-    """Measures; what fails is noted, and the rest goes on.
+def measure(options: Options, names: Sequence[str], command: str, say: conduct.Say) -> Iterator[Results]:
+    """Measures, and gives all that was found so far at the beginning and after each workload.
+
+    What fails is noted, and the rest goes on.
 
     Args:
       options: as on the command line.
@@ -65,11 +67,18 @@ def measure(options: Options, names: Sequence[str], command: str, say: conduct.S
     device = agreed_device(options, sides)
     rules = rules_of(options, device)
     size = public_trainers.Size(epochs=1, steps=4, images=1_000) if options.quick else public_trainers.Size()
+    described = machine.describe(sides, threads)
     comparisons: list[Comparison] = []
     jobs: list[PublicJob] = []
     started: list[Started] = []
     failed: dict[str, str] = {}
     ceiling: dict[str, float] = {}
+
+    def so_far() -> Results:
+        found = [*comparisons], [*jobs], [*started], {**failed}, {**ceiling}
+        return Results(described, [command], device, options.precision, *found)
+
+    yield so_far()
     for name in names:
         say(f"{name} …")
         # Caches of its own, so that every workload is compiled anew.
@@ -89,8 +98,7 @@ def measure(options: Options, names: Sequence[str], command: str, say: conduct.S
             except WorkerFailed as failure:
                 failed[name] = str(failure)
                 say(f"{name}: {failure}")
-    described = machine.describe(sides, threads)
-    return Results(described, command, device, options.precision, comparisons, jobs, started, failed, ceiling)
+        yield so_far()
 
 
 def startups(commands: Sequence[str], directory: Path, device: str) -> list[Started]:

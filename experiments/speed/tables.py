@@ -204,7 +204,7 @@ def print_tables(console: Console, shown: Sequence[Shown]) -> None:
 def machine_lines(results: Results) -> list[str]:
     """What it was measured on and how, as markdown."""
     lines = [f"- {what}: {value}" for what, value in results.machine.items()]
-    return [*lines, f"- command: `{results.command}`"]
+    return [*lines, *[f"- command: `{command}`" for command in results.commands]]
 
 
 def markdown(shown: Sequence[Shown], above: Sequence[str] = ()) -> str:

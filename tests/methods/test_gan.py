@@ -161,10 +161,11 @@ def test_generator_draws_no_data_and_the_critic_a_fresh_batch_each_time(critic_s
     drawn = []
 
     def draw(step, number):
-        drawn.append(int(number))
+        jax.debug.callback(lambda number: drawn.append(int(number)), number, ordered=True)
         return real_data(6)
 
     one_step(game, draw)
+    jax.effects_barrier()
     assert game.draws == critic_steps
     # The generator looks again at the last batch, of which it takes nothing but the size.
     assert drawn == [*range(critic_steps), critic_steps - 1]

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import pytest
@@ -6,6 +7,7 @@ from rich.console import Console
 from experiments.speed import tables
 from experiments.speed.measuring import Pairs
 from experiments.speed.results import Comparison, Cost, PublicJob, Results, Started, Tried
+from gen_jax.errors import ConfigError
 
 OURS = Cost(step=0.5, first=9.0, stepping=100_000_000, process=300_000_000, again=2.0)
 THEIRS = Cost(step=1.0, first=30.0, stepping=200_000_000, process=400_000_000, again=6.0)
@@ -29,7 +31,7 @@ COMPARISON = Comparison(
 JOB = PublicJob("pythae", "VAE", 600, 10, 11, Pairs([0.001], [0.002]), Pairs([5.0], [20.0]))
 RESULTS = Results(
     {"processor": "an abacus", "date": "2026-01-01"},
-    "python -m experiments.speed",
+    ["python -m experiments.speed"],
     "cpu",
     "float32",
     [COMPARISON],
@@ -51,6 +53,45 @@ def test_results_survive_json(tmp_path):
     assert list(tables.tables(read)) == list(tables.tables(RESULTS))
     assert read.comparisons[0].pairs.ratio == COMPARISON.pairs.ratio
     assert read.comparisons[0].tried[1].cost is None
+
+
+def test_what_is_measured_later_replaces_what_it_repeats_and_nothing_else():
+    machine = {"date": "2026-01-03", "processor": "an abacus"}
+    other = dataclasses.replace(COMPARISON, name="vae_mlp", title="VAE")
+    slower = dataclasses.replace(COMPARISON, ours=THEIRS)
+    sampled = dataclasses.replace(COMPARISON, name="ddim_sampling", title="DDIM")
+    first = dataclasses.replace(RESULTS, comparisons=[COMPARISON, other])
+    command = "python -m experiments.speed --workloads dcgan"
+    later = Results(machine, [command], "cpu", "float32", [sampled, slower], failed={"ddpm_large": "no memory"})
+    both = first.and_then(later)
+    assert both.comparisons == [other, slower, sampled]
+    assert (both.jobs, both.started, both.ceiling) == ([JOB], RESULTS.started, RESULTS.ceiling)
+    assert both.failed == {"ddpm_large": "no memory"}
+    assert both.commands == [*RESULTS.commands, command]
+    assert both.machine == {"processor": "an abacus", "date": "2026-01-01 to 2026-01-03"}
+    third = both.and_then(
+        dataclasses.replace(later, machine={**machine, "date": "2026-01-04"}, ceiling={"gen_jax": 1.0})
+    )
+    assert third.machine["date"] == "2026-01-01 to 2026-01-04"
+    assert third.ceiling == {"gen_jax": 1.0}
+    assert third.and_then(dataclasses.replace(later, failed={})).failed == {"ddpm_large": "no memory"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"device": "gpu"}, "--out has results of device cpu, not gpu"),
+        ({"precision": "bfloat16"}, "--out has results of precision float32, not bfloat16"),
+        (
+            {"machine": {"processor": "two abaci", "date": ""}},
+            "--out has results of processor an abacus, not two abaci",
+        ),
+    ],
+)
+def test_results_that_cannot_be_compared_are_not_put_together(changes, text):
+    with pytest.raises(ConfigError) as raised:
+        RESULTS.and_then(dataclasses.replace(RESULTS, **changes))
+    assert str(raised.value) == text
 
 
 def test_speed_says_rates_ratio_spread_and_share_of_the_ceiling():
@@ -76,7 +117,7 @@ def test_other_tables_hold_what_was_measured():
 
 
 def test_tables_that_would_be_empty_are_left_out():
-    assert not list(tables.tables(Results({}, "", "cpu", "float32")))
+    assert not list(tables.tables(Results({}, [], "cpu", "float32")))
 
 
 def test_every_line_fits_a_terminal_of_80_columns():
