@@ -51,9 +51,7 @@ def sample(
 
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
-    given = {"sampler": sampler, "sampling_steps": sampling_steps}
-    options = {name: value for name, value in given.items() if value is not None}
-    samples = load(run, step, **options).sample(n, seed)
+    samples = load(run, step, **Protocol(sampler=sampler, sampling_steps=sampling_steps).sampling).sample(n, seed)
     try:
         if out.suffix == ".npy":
             out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -163,26 +163,32 @@ class Results:
             later,
             machine={**self.machine, **later.machine, "date": _joined(self.machine["date"], later.machine["date"])},
             commands=list(dict.fromkeys([*self.commands, *later.commands])),
-            comparisons=_replaced(self.comparisons, later.comparisons, NAMES.index),
-            jobs=_replaced(self.jobs, later.jobs, NAMES.index),
+            comparisons=_replaced(self.comparisons, later.comparisons),
+            jobs=_replaced(self.jobs, later.jobs),
             started=later.started or self.started,
             failed={**failed, **later.failed},
             ceiling=later.ceiling or self.ceiling,
         )
 
     def write(self, path: Path) -> None:
-        """As JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        """As JSON. Raises ConfigError where that cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """What `write` wrote."""
-        stored: dict[str, Any] = json.loads(path.read_text())
-        stored["comparisons"] = [_comparison(entry) for entry in stored["comparisons"]]
-        stored["jobs"] = [_job(entry) for entry in stored["jobs"]]
-        stored["started"] = [Started(**entry) for entry in stored["started"]]
-        return cls(**stored)
+        """What `write` wrote. Raises ConfigError for a file of anything else."""
+        try:
+            stored: dict[str, Any] = json.loads(path.read_text())
+            stored["comparisons"] = [_comparison(entry) for entry in stored["comparisons"]]
+            stored["jobs"] = [_job(entry) for entry in stored["jobs"]]
+            stored["started"] = [Started(**entry) for entry in stored["started"]]
+            return cls(**stored)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} does not hold what `python -m experiments.speed` writes") from error
 
 
 def _joined(first: str, last: str) -> str:
@@ -190,10 +196,10 @@ def _joined(first: str, last: str) -> str:
     return last if first.endswith(last) else f"{first.partition(' ')[0]} to {last}"
 
 
-def _replaced(old: Sequence[T], new: Sequence[T], place: Callable[[str], int]) -> list[T]:
+def _replaced(old: Sequence[T], new: Sequence[T]) -> list[T]:
     """The new ones, and the old ones of other names, in their order."""
     by_name = dict([(one.name, one) for one in old] + [(one.name, one) for one in new])
-    return [by_name[name] for name in sorted(by_name, key=place)]
+    return [by_name[name] for name in sorted(by_name, key=NAMES.index)]
 
 
 def _comparison(stored: dict[str, Any]) -> Comparison:

@@ -125,9 +125,8 @@ class Program:
         """Whether a step on CPUs has the repeats of its turns one after the other, and not in a loop.
 
         In a loop they compile in a fraction of the time and memory, and run as fast where there is no convolution of
-        XLA's own: `models/convolution.py` has matrix products instead. The bits that are the same on any number of
-        devices are those of repeats that are written out; and so are exchanges between the devices of a CPU, whose
-        order in a loop nobody has tried.
+        XLA's own: `models/convolution.py` has matrix products instead. On several devices they are written out: whether
+        a loop keeps the bits, and the order of the exchanges between the devices of a CPU, has not been tried.
         """
         if self.mesh.size > 1 or all(turn.repeat == 1 for turn in self.game.turns):
             return True

@@ -15,5 +15,5 @@ def test_the_newest_intact_step_comes_back_whatever_was_done_to_the_files(tmp_pa
     assert [outcome for outcome in outcomes if outcome[1] not in ("newest", "older")] == []
     # The damage was real: newer steps were found wanting, and a control that checks nothing restored wrong values.
     found = collections.Counter(ours for _, ours, _ in outcomes)
-    assert found["older"] >= 3
-    assert collections.Counter(plain for _, _, plain in outcomes)["wrong"] >= 2
+    assert found["older"] >= 5
+    assert collections.Counter(plain for _, _, plain in outcomes)["wrong"] >= 3

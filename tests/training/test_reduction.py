@@ -150,7 +150,7 @@ def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
 
 
 @pytest.mark.parametrize(("name", "precision"), [("vae", "float32"), ("dcgan", "bfloat16")])
-def test_an_experiment_learns_the_same_bits_on_two_and_eight_devices(name, precision):
+def test_an_experiment_learns_the_same_bits_on_two_four_and_eight_devices(name, precision):
     experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
     config = parse(experiment, ["--preset", "tiny", "--precision", precision])
     dataset = load_dataset(config.data, image_size=config.image_size)
@@ -169,9 +169,9 @@ def test_an_experiment_learns_the_same_bits_on_two_and_eight_devices(name, preci
             state, _, metrics = program.advance(state, step, 1)
         return digest(state), jax.device_get(metrics)
 
-    (two, of_two), (eight, of_eight) = learned(2), learned(8)
-    assert two == eight != digest(initial)
-    assert of_two == of_eight
+    (two, of_two), (four, of_four), (eight, of_eight) = map(learned, COUNTS)
+    assert two == four == eight != digest(initial)
+    assert of_two == of_four == of_eight
 
 
 @pytest.mark.parametrize("count", [3, 5, 6])

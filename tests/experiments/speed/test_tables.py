@@ -94,6 +94,20 @@ def test_results_that_cannot_be_compared_are_not_put_together(changes, text):
     assert str(raised.value) == text
 
 
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"comparisons": [], "jobs": [], "started": [], "a": 1}'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        Results.read(path)
+    assert str(raised.value) == f"{path} does not hold what `python -m experiments.speed` writes"
+
+
+def test_results_that_cannot_be_written_are_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written: Is a directory"):
+        RESULTS.write(tmp_path)
+
+
 def test_speed_says_rates_ratio_spread_and_share_of_the_ceiling():
     shown = by_title(RESULTS)["Speed"]
     assert shown.rows[0] == [
