@@ -35,6 +35,8 @@ SAMPLERS = {"ancestral": ancestral, "ddim": ddim}
 class DDPMConfig(Config):
     """Options of the DDPM."""
 
+    cpu_parts: Count = 2
+    """Of a CPU, the devices that it is made, each with its part of a batch that so many divide: keeps cores busy."""
     diffusion_steps: Annotated[int, Within(2, 100_000)] = 1000
     """Steps of the diffusion (T)."""
     sampler: Annotated[Literal["ancestral", "ddim"], Free] = "ancestral"

@@ -29,6 +29,20 @@ def check_batch_size(config: Config, info: DataInfo, devices: int) -> None:
         raise ConfigError(f"--batch-size is {config.batch_size}; accepted: a multiple of the {devices} devices")
 
 
+def in_cpu_parts(config: Config, mesh: Mesh) -> bool:
+    """Whether each device of a CPU computes its part of a batch by itself."""
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    return on_cpu and not config.reproducible and 1 < mesh.size == config.cpu_devices and jax.process_count() == 1
+
+
+def mesh_for_features(config: Config, mesh: Mesh) -> Mesh:
+    """The devices that train and run classifiers: of a CPU in parts the first alone.
+
+    Their programs exchange several arrays, for which two devices of a CPU may wait in different orders.
+    """
+    return make_mesh([mesh.devices.flat[0]]) if in_cpu_parts(config, mesh) else mesh
+
+
 def mesh_for(config: Config, found: Sequence[jax.Device] | None = None) -> Mesh:
     """All devices, or those found elsewhere, in a mesh as configured.
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from gen_jax.devices import in_cpu_parts
 from gen_jax.errors import ConfigError, StorageError
 from gen_jax.run import described_run, wanted_state
 from gen_jax.training.checkpoints import Checkpoints
@@ -26,7 +27,11 @@ from gen_jax.training.storage import first_line
 
 
 def write_bundle(
-    path: epath.Path, culprit: Culprit, batches: Sequence[Mapping[str, np.ndarray]], identity: Mapping[str, Any]
+    path: epath.Path,
+    culprit: Culprit,
+    batches: Sequence[Mapping[str, np.ndarray]],
+    identity: Mapping[str, Any],
+    devices: int,
 ) -> str:
     """Writes report.json, batches.npz (x_0, index_0, … of each batch that the step drew) and the state before the step.
 
@@ -37,6 +42,7 @@ def write_bundle(
       culprit: the step.
       batches: what it drew, as stored.
       identity: of the run's checkpoints.
+      devices: on how many it was taken.
 
     Returns:
       The command that takes the step again.
@@ -48,6 +54,7 @@ def write_bundle(
     report: dict[str, Any] = {
         "step": culprit.step,
         "last_good_step": culprit.step - 1,
+        "devices": devices,
         "leaves": culprit.leaves,
         "metrics": {name: value if math.isfinite(value) else str(value) for name, value in culprit.metrics.items()},
         "reproduce": command,
@@ -116,11 +123,11 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
       ConfigError: it is no such bundle, or it is damaged.
     """
     bundle = epath.Path(path).resolve()
-    step = read_step(bundle)
+    step, devices = read_report(bundle)
     description, game = described_run(bundle.parent.parent)
     config, info = description.config, description.info
     source = GivenBatches(bundle / "batches.npz", game.draws)
-    mesh = make_mesh(devices_for(source.size // config.accumulate, config.reproducible))
+    mesh = make_mesh(devices_for(source.size // config.accumulate, config.reproducible, devices))
     checkpoints = Checkpoints(bundle / "checkpoints", create=False)
     state = checkpoints.restore(step - 1, wanted_state(game, info, mesh))
     program = Program(
@@ -129,6 +136,7 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
         mesh,
         config.seed,
         reproducible=config.reproducible,
+        cpu_parts=in_cpu_parts(config, mesh),
         accumulate=config.accumulate,
         remat=config.remat,
         loop=False,
@@ -137,22 +145,31 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
     return {"step": step, "not_finite": culprit.names, "metrics": {k: str(v) for k, v in culprit.metrics.items()}}
 
 
-def read_step(bundle: epath.Path) -> int:
-    """The number of the step, counted from 1. Raises ConfigError if there is no report, or a damaged one."""
+def read_report(bundle: epath.Path) -> tuple[int, int]:
+    """The number of the step, counted from 1, and of the devices that took it.
+
+    Raises:
+      ConfigError: there is no report, or a damaged one.
+    """
     file = bundle / "report.json"
     if not file.exists():
         raise ConfigError(f"{bundle} is no bundle of a step: it has no report.json")
     try:
-        step = json.loads(file.read_text())["step"]
+        report = json.loads(file.read_text())
+        step, devices = report["step"], report["devices"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is not the report of a step: {first_line(error)}") from error
     if not isinstance(step, int) or step < 1:
         raise ConfigError(f"{file} is not the report of a step: step is {step!r}")
-    return step
+    if not isinstance(devices, int) or devices < 1:
+        raise ConfigError(f"{file} is not the report of a step: devices is {devices!r}")
+    return step, devices
 
 
-def devices_for(batch_size: int, reproducible: bool) -> list[jax.Device]:
-    """As many devices as can share the batch."""
+def devices_for(batch_size: int, reproducible: bool, taken_on: int) -> list[jax.Device]:
+    """As many devices as took the step, or where there are fewer, as can share the batch."""
     devices = jax.devices()
     shared = batch_size if not reproducible else math.gcd(batch_size, SHARDS)
+    if taken_on <= len(devices) and shared % taken_on == 0:
+        return devices[:taken_on]
     return devices[: max(n for n in range(1, len(devices) + 1) if shared % n == 0)]

@@ -37,7 +37,9 @@ def leave_out(
         )
     try:
         bundle = run.directory.bundle(culprit.step)
-        left = f"; to reproduce it: {write_bundle(bundle, culprit, batches_of(run, culprit.step), run.identity)}"
+        batches = batches_of(run, culprit.step)
+        command = write_bundle(bundle, culprit, batches, run.identity, run.mesh.size)
+        left = f"; to reproduce it: {command}"
     except StorageError as problem:
         left = f"; what reproduces it could not be written: {problem}"
     what = f"{', '.join(culprit.names[:5])} stopped being finite in step {culprit.step}"

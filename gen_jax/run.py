@@ -20,12 +20,14 @@ from gen_jax.config import Config, as_json, flag, free_fields, from_json
 from gen_jax.data import Dataset, evaluation_batches, load_dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.data.load import FOLDER
+from gen_jax.devices import mesh_for_features
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import find
 from gen_jax.metrics import SampleMetric
 from gen_jax.run_directory import RunDirectory
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
+from gen_jax.training.distributed import split_the_cpu
 from gen_jax.training.evaluation import Evaluator
 from gen_jax.training.fingerprint import digest
 from gen_jax.training.game import Batch, Game
@@ -149,6 +151,7 @@ def described_run(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tupl
             raise ConfigError(f"{flag(name)} does not apply to {stored['experiment']['module']}")
     config = dataclasses.replace(config, **options)
     config.check()
+    split_the_cpu(config.cpu_devices)
     info = DataInfo.from_json(stored["data"])
     return Description(stored["experiment"]["module"], config, info), experiment.build(config, info)
 
@@ -203,6 +206,11 @@ class Run:
         finally:
             checkpoints.close()
         self.sampler = Sampler(self.game, self.mesh)
+
+    @property
+    def feature_mesh(self) -> Mesh:
+        """The devices that compute features of images."""
+        return mesh_for_features(self.config, self.mesh)
 
     def sample(self, n: int, seed: int = 0, **condition: Any) -> np.ndarray:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2); the same for the same seed."""

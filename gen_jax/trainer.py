@@ -13,7 +13,7 @@ from rich.console import Console
 from gen_jax.config import Config
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
-from gen_jax.devices import check_batch_size, mesh_for
+from gen_jax.devices import check_batch_size, in_cpu_parts, mesh_for, mesh_for_features
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import sample_metrics
@@ -77,7 +77,8 @@ class TrainingRun:
     def feature_scores(self) -> FeatureScores | None:
         """What is measured in features at every evaluation, if anything is."""
         names, samples = self.config.eval_metrics, self.config.eval_samples
-        return feature_scores(names, samples, self.dataset, self.mesh, self.say) if names else None
+        mesh = mesh_for_features(self.config, self.mesh)
+        return feature_scores(names, samples, self.dataset, mesh, self.say) if names else None
 
     def say(self, line: str) -> None:
         """Prints a line, above the bar if there is one."""
@@ -107,6 +108,7 @@ class TrainingRun:
             self.config.seed,
             shardings=state_shardings(self.mesh, self.wanted),
             reproducible=self.config.reproducible,
+            cpu_parts=in_cpu_parts(self.config, self.mesh),
             accumulate=self.config.accumulate,
             remat=self.config.remat,
         )

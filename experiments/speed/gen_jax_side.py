@@ -16,11 +16,12 @@ from gen_jax.config import Config
 from gen_jax.data import Dataset, open_source
 from gen_jax.data.dataset import Split
 from gen_jax.data.info import DataInfo
-from gen_jax.devices import mesh_for
+from gen_jax.devices import in_cpu_parts, mesh_for
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment
 from gen_jax.run import initial_state, wanted_state
 from gen_jax.training import keys
+from gen_jax.training.distributed import split_the_cpu
 from gen_jax.training.pace import Pace
 from gen_jax.training.program import Program
 from gen_jax.training.sampling import Sampler
@@ -59,6 +60,7 @@ class Built:
         """Compiles what makes the initial state, and no more."""
         self.workload = order.workload
         experiment, config = experiment_of(order.workload, order.precision)
+        split_the_cpu(config.cpu_devices)
         split = Split(len(order.images), {"x": order.images})
         dataset = Dataset("images", split, split, order.workload.shape, "0" * 16)
         self.info = DataInfo.of(dataset)
@@ -73,7 +75,14 @@ class Built:
             stream_sharding=split_batch(self.mesh, axis=1),
         )
         wanted = state_shardings(self.mesh, wanted_state(self.game, self.info, self.mesh))
-        self.program = Program(self.game, self.source, self.mesh, config.seed, shardings=wanted)
+        self.program = Program(
+            self.game,
+            self.source,
+            self.mesh,
+            config.seed,
+            shardings=wanted,
+            cpu_parts=in_cpu_parts(config, self.mesh),
+        )
         make = functools.partial(initial_state, self.game, self.info)
         self.state = jax.jit(make, out_shardings=wanted)(jax.random.key(config.seed))
 

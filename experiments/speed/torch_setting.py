@@ -40,7 +40,7 @@ class Setting:
 
     def place(self, module: nn.Module) -> nn.Module:
         """The network on the device, in the mode's memory format."""
-        return module.to(device=self.device, memory_format=self.memory_format)
+        return module.to(self.device).to(memory_format=self.memory_format)
 
     def images(self, images: Any) -> Tensor:
         """uint8 images (n, height, width, channels) as (n, channels, height, width) on the device."""

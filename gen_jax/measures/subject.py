@@ -85,12 +85,12 @@ class Subject:
     @functools.cached_property
     def network(self) -> FeatureNetwork:
         """The feature network that the protocol names, or that suits the data."""
-        return feature_network(self.dataset, self.run.mesh, self.protocol.features, self.say)
+        return feature_network(self.dataset, self.run.feature_mesh, self.protocol.features, self.say)
 
     @functools.cached_property
     def extractor(self) -> FeatureExtractor:
         """Runs the feature network."""
-        return FeatureExtractor(self.network, self.run.mesh)
+        return FeatureExtractor(self.network, self.run.feature_mesh)
 
     @functools.cached_property
     def real(self) -> Collected:

@@ -63,7 +63,7 @@ def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | No
     if outputs <= NARROW:
         # The convolution with the kernel reversed and its channels exchanged has this one as its adjoint.
         return lambda x, kernel: folded(x, kernel[::-1, ::-1].swapaxes(2, 3), 1, padding[::-1])
-    if taps == 3 and _is_wide(kernel) and _is_large(x, kernel, 1):
+    if taps == 3 and _is_wide(kernel) and _is_large(x, kernel):
         return lambda x, kernel: winograd(x, kernel, padding)
     return None
 
@@ -71,7 +71,7 @@ def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | No
 def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | None:
     """What a CPU does, where that is not the plain operation."""
     if len(kernel) % STRIDE == 0 or _is_wide(kernel):
-        return lambda x, kernel: strided(x, kernel, padding, _is_wide(kernel) and _is_large(x, kernel, STRIDE))
+        return lambda x, kernel: strided(x, kernel, padding)
     return None
 
 
@@ -98,8 +98,7 @@ def transposed_convolution(
         return jax.lax.conv_transpose(x, kernel, (STRIDE, STRIDE), "SAME")
 
     def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        in_blocks = x.dtype == jnp.float32 and _is_wide(kernel) and _is_large(x, kernel, 1)
-        return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, in_blocks)
+        return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding)
 
     return per_platform(cpu=adjoint, default=plain)(x, kernel)
 
@@ -109,6 +108,6 @@ def _is_wide(kernel: jax.Array) -> bool:
     return min(kernel.shape[2:]) >= CHANNELS
 
 
-def _is_large(x: jax.Array, kernel: jax.Array, stride: int) -> bool:
+def _is_large(x: jax.Array, kernel: jax.Array) -> bool:
     """Enough products for Winograd's form."""
-    return x.size // x.shape[-1] // stride**2 * kernel.size >= PRODUCTS
+    return x.size // x.shape[-1] * kernel.size >= PRODUCTS

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.models.product import product
+
 
 def unfolded(
     x: Float[Array, "batch height width in"],
@@ -43,7 +45,7 @@ def unfolded(
         for column in range(groups)
     ]
     matrix = jnp.stack(windows, axis=3).reshape(batch * rows * columns, -1)
-    return (matrix @ kernel.reshape(matrix.shape[1], -1)).reshape(batch, rows, columns, -1)
+    return product(matrix, kernel.reshape(matrix.shape[1], -1)).reshape(batch, rows, columns, -1)
 
 
 def folded(

@@ -13,7 +13,7 @@ from gen_jax.config import Config
 from gen_jax.data import BatchSource, Dataset, Resident, Streamed
 from gen_jax.data.batches import flat_shape
 from gen_jax.data.info import DataInfo
-from gen_jax.devices import check_batch_size, mesh_for
+from gen_jax.devices import check_batch_size, in_cpu_parts, mesh_for
 from gen_jax.experiment import Experiment
 from gen_jax.preflight.data import is_resident, row_shapes, row_types
 from gen_jax.run import Examiner, wanted_state
@@ -128,6 +128,7 @@ class Setting:
             self.config.seed,
             shardings=state_shardings(self.mesh, self.state),
             reproducible=self.config.reproducible,
+            cpu_parts=in_cpu_parts(self.config, self.mesh),
             accumulate=self.config.accumulate,
             remat=self.config.remat,
         )

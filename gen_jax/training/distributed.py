@@ -17,6 +17,9 @@ from gen_jax.errors import ConfigError
 PROCESSES = "GEN_JAX_PROCESSES"
 PROCESS_ID = "GEN_JAX_PROCESS_ID"
 
+NOT_SAID = -1
+"""JAX's number of CPU devices where the user has set none."""
+
 # Exits that every process reaches, sooner or later: done (0) and preempted (75).
 EXPECTED = (0, 75)
 
@@ -71,17 +74,20 @@ def joined() -> bool:
     return jax.distributed.is_initialized()
 
 
-def split_the_cpu() -> None:
-    """Makes JAX see two devices in a CPU that would be one; does nothing once JAX has looked.
+def split_the_cpu(devices: int) -> None:
+    """Makes JAX see several devices in a CPU; does nothing where the user has said how many, or once JAX has looked.
 
-    XLA compiles a program for one device by other passes than one for several, and some of them reorder arithmetic.
+    They keep cores busy that one would leave idle (`training/cpu_parts.py`). And XLA compiles a program for one device
+    by other passes than one for several, some of which reorder arithmetic.
     """
+    if devices == 1:
+        return
     import jax
 
     several = PROCESSES in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not several and getattr(jax.config, "jax_num_cpu_devices", -1) < 2:
+    if not several and getattr(jax.config, "jax_num_cpu_devices", NOT_SAID) == NOT_SAID:
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", 2)
+            jax.config.update("jax_num_cpu_devices", devices)
 
 
 def wait_for_leader(address: str, timeout: float = 60.0) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -62,6 +63,8 @@ class Evaluator:
             params, variables = shared
             return None, self.game.evaluate(params, variables, batch, keys.derive(key, "loss"))
 
-        return self.reduce(
-            part, Layout(self.mesh).whole((params, variables)), batch, keys.derive(root, "evaluate", number)
-        )[1]
+        shared = Layout(self.mesh).whole((params, variables))
+        _, metrics = self.reduce(part, shared, batch, keys.derive(root, "evaluate", number))
+        # Brought together in one exchange: of two, the devices of a CPU may each wait for another.
+        together = jax.lax.with_sharding_constraint(jnp.stack(list(metrics.values())), replicated(self.mesh))
+        return dict(zip(metrics, together, strict=True))

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from gen_jax.data.batches import BatchSource
 from gen_jax.training.accumulation import Microbatches
 from gen_jax.training.compilation import CompiledTogether
+from gen_jax.training.cpu_parts import CPUParts
 from gen_jax.training.freed_memory import give_back
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import Reduction, VirtualShards, whole_batch
@@ -36,6 +37,7 @@ class Program:
         *,
         shardings: State | None = None,
         reproducible: bool = False,
+        cpu_parts: bool = False,
         accumulate: int = 1,
         remat: bool = False,
         loop: bool | None = None,
@@ -49,6 +51,7 @@ class Program:
           seed: all randomness is a function of it, the step and names.
           shardings: of the leaves of the state; None: whole on every device.
           reproducible: whether the bits are the same on any number of devices (of those that virtual shards allow).
+          cpu_parts: whether each device, of a CPU, computes its part of a batch by itself.
           accumulate: parts into which a batch is cut; 1 where the bits are to be the same everywhere.
           remat: whether activations are computed again in the backward pass.
           loop: whether many steps are one dispatch; None: where the devices are no CPUs.
@@ -57,10 +60,12 @@ class Program:
         self.root = jax.random.key(seed)
         self.loop = mesh.devices.flat[0].platform != "cpu" if loop is None else loop
         self.reduce: Reduction = whole_batch
-        # Virtual shards say by themselves which device does what.
-        self.layout = ANYWHERE if reproducible else Layout(mesh)
+        # Virtual shards and parts say by themselves which device does what.
+        self.layout = ANYWHERE if reproducible or cpu_parts else Layout(mesh)
         if reproducible:
             self.reduce = VirtualShards(mesh, unroll=not self.loop)
+        elif cpu_parts:
+            self.reduce = CPUParts(mesh)
         elif accumulate > 1:
             self.reduce = Microbatches(mesh, accumulate, unroll=not self.loop)
         options: dict[str, Any] = {

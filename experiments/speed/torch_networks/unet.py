@@ -153,6 +153,8 @@ class SelfAttention(nn.Module):
 class TimeEmbedding(nn.Module):
     """Sinusoids, linear, swish, linear."""
 
+    frequencies: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         half = channels // 2
