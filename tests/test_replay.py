@@ -35,6 +35,8 @@ class SpoiltConfig(toy_experiment.ToyConfig):
 
     spoilt: tuple[int, ...] = ()
     """Examples whose loss is infinite."""
+    limit: float = np.inf
+    """Of a normal number that is drawn for each example; the loss of those above is infinite."""
 
 
 def build(config, data):
@@ -44,6 +46,7 @@ def build(config, data):
     def loss(params, variables, batch, key, carry):
         per_example, aux = player.loss(params, variables, batch, key, carry)
         spoilt = jnp.isin(batch["index"], jnp.array(config.spoilt or (-1,)))
+        spoilt |= jax.random.normal(key, per_example.shape) > config.limit
         return per_example * jnp.where(spoilt, jnp.inf, 1.0), aux
 
     return dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=loss)})
@@ -174,6 +177,20 @@ def test_replay_from_a_shell_with_one_device_and_no_data_finds_the_same(spoilt):
     assert json.loads(done.stdout)["not_finite"] == ["loss", "params/mean/value"]
 
 
+def test_replay_draws_the_noise_of_the_parts_that_a_cpu_had(shell, tmp_path):
+    with pytest.raises(NonFiniteError):
+        train(tmp_path / "run", limit=2.4, cpu_parts=8)
+    bundle = next((tmp_path / "run" / "nonfinite").iterdir())
+    assert report(bundle)["devices"] == jax.device_count() == 8
+    code, out, _ = shell("replay", bundle)
+    assert (code, json.loads(out)["metrics"]) == (4, {"loss": "inf"})
+    # In one piece other numbers are drawn.
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["config"]["cpu_parts"] = 1
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert shell("replay", bundle)[0] == 0
+
+
 def test_replay_changes_nothing(shell, stopped):
     def contents():
         return {path: path.read_bytes() if path.is_file() else None for path in stopped.rglob("*")}
@@ -271,7 +288,9 @@ DAMAGE = {
     "report garbage": overwrite("report.json", b"\xff\xfe"),
     "report without a step": overwrite("report.json", b"{}"),
     "report no object": overwrite("report.json", b"[3]"),
-    "report of a word": overwrite("report.json", b'{"step": "three"}'),
+    "report of a word": overwrite("report.json", b'{"step": "three", "devices": 1}'),
+    "report without devices": overwrite("report.json", b'{"step": 3}'),
+    "report of no devices": overwrite("report.json", b'{"step": 3, "devices": 0}'),
 }
 
 

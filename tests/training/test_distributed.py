@@ -1,6 +1,7 @@
 import functools
 import os
 import socket
+import subprocess
 import sys
 
 import jax
@@ -91,3 +92,21 @@ def test_processes_meet_agree_and_leave_together(run, tmp_path):
 def test_process_that_leaves_alone_does_not_wait_forever(run, tmp_path):
     assert run(ONE_LEAVES) == 3
     assert not (tmp_path / "came back").exists()
+
+
+def devices_after(code, **environment):
+    """How many devices JAX has in a process of its own that ran some code."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
+    program = f"from gen_jax.training.distributed import split_the_cpu\n{code}\nimport jax\nprint(jax.device_count())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=inherited | environment, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+def test_the_cpu_is_split_where_nobody_has_said_otherwise():
+    assert devices_after("split_the_cpu(3)") == 3
+    assert devices_after("split_the_cpu(1)") == 1
+    assert devices_after("split_the_cpu(2)", JAX_NUM_CPU_DEVICES="1") == 1
+    assert devices_after("split_the_cpu(2)", XLA_FLAGS="--xla_force_host_platform_device_count=5") == 5
+    assert devices_after("import jax\njax.devices()\nsplit_the_cpu(2)") == 1
