@@ -151,6 +151,9 @@ def alternate(
 ) -> Pairs:
     """Ours, theirs, ours, theirs, …
 
+    The first step of a turn is not timed: on some virtual machines memory that a process has given back takes seconds
+    to get again after a rest, and who trains does not rest.
+
     Args:
       ours: gen_jax's side, with its first step behind it.
       theirs: PyTorch's.
@@ -165,6 +168,7 @@ def alternate(
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(pairs):
         for subject, number, found in zip((ours, theirs), steps, times, strict=True):
+            subject.run(1)
             found.append(subject.run(number) / number)
             pause()
     return Pairs(*times)

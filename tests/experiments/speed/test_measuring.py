@@ -23,7 +23,8 @@ def test_turns_alternate_and_take_about_as_long_as_asked():
     record, pauses = [], []
     ours, theirs = Fake("ours", constant(0.01), record), Fake("theirs", constant(0.25), record)
     pairs = alternate(ours, theirs, pairs=3, seconds=2.0, pause=lambda: pauses.append(len(record)))
-    assert record[-6:] == [("ours", 200), ("theirs", 8)] * 3
+    # The first step after a rest is not timed.
+    assert record[-12:] == [("ours", 1), ("ours", 200), ("theirs", 1), ("theirs", 8)] * 3
     assert pairs.ours == pytest.approx([0.01] * 3)
     assert pairs.theirs == pytest.approx([0.25] * 3)
     # One after each turn, and after each side has found its number of steps.
@@ -31,9 +32,20 @@ def test_turns_alternate_and_take_about_as_long_as_asked():
     assert pairs.ratio == pytest.approx(25)
 
 
+def test_what_a_rest_costs_is_not_timed():
+    ours, theirs = Fake("ours", constant(0.01), []), Fake("theirs", constant(0.25), [])
+
+    def rest():
+        ours.extra = theirs.extra = 7.0
+
+    pairs = alternate(ours, theirs, pairs=3, seconds=2.0, pause=rest)
+    assert pairs.ours == pytest.approx([0.01] * 3)
+    assert pairs.theirs == pytest.approx([0.25] * 3)
+
+
 def test_ratios_are_of_pairs_so_that_a_machine_that_slows_down_does_not_matter():
     record = []
-    drift = [Fake(name, lambda turn, s=s: s * (1 + turn), record) for name, s in (("ours", 1.0), ("theirs", 2.0))]
+    drift = [Fake(name, lambda turn, s=s: s * (1 + turn / 2), record) for name, s in (("ours", 1.0), ("theirs", 2.0))]
     pairs = alternate(*drift, pairs=4, seconds=0.5, pause=lambda: None)
     assert max(pairs.ours) > 1.5 * min(pairs.ours)
     assert pairs.spread[0] > 2.0
