@@ -149,7 +149,7 @@ def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
         config = parse(experiment, arguments)
         config.check()
         distributed.initialize(config.distributed)
-        distributed.split_the_cpu(config.cpu_devices)
+        distributed.split_the_cpu(config.cpu_devices, required=config.reproducible)
         # What follows imports everything; `--help` and a mistyped flag need not wait for it.
         from gen_jax.compilation_cache import keep_compiled_programs
         from gen_jax.trainer import train_run

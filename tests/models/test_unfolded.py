@@ -32,7 +32,7 @@ def test_every_output_is_the_sum_over_its_window(taps, stride, padding):
 def test_the_two_are_adjoint(taps, stride, padding):
     x, kernel, y = operands(taps, stride)
     # A linear function's adjoint is found pixel by pixel, not by one product of vectors that could agree by chance.
-    expected = jax.linear_transpose(lambda x: unfolded(x, kernel, stride, padding), x)(y)[0]
+    expected = jax.vjp(lambda x: unfolded(x, kernel, stride, padding), x)[1](y)[0]
     np.testing.assert_allclose(folded(y, kernel, stride, padding), expected, rtol=1e-4, atol=1e-4)
 
 
