@@ -78,7 +78,7 @@ def regression():
     """The mean of the data by gradient steps, with no noise."""
 
     def loss(params, variables, batch, key, carry):
-        return ((batch["x"] - params["mean"]["w"]) ** 2).sum(-1), Aux({"distance": jnp.abs(batch["x"]).sum(-1)})
+        return ((batch["x"] - params["mean"]["w"][None]) ** 2).sum(-1), Aux({"distance": jnp.abs(batch["x"]).sum(-1)})
 
     nets = {"mean": {"params": {"w": jnp.zeros(2)}}}
     return toy_game(lambda key, example: nets, {"mean": Player(("mean",), loss, optax.sgd(0.1))}, (Turn(("mean",)),))
