@@ -1,6 +1,7 @@
 """The train step compiled for the devices at hand, and dispatched the way that suits them."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -23,9 +24,10 @@ from gen_jax.training.step import Metrics, train_step
 class Program:
     """Advances a state by compiled steps.
 
-    On a CPU each step is a dispatch of its own, without conditionals, because XLA's CPU backend runs the backward pass
-    of a convolution ~30x slower inside a loop or a conditional. On accelerators many steps are one dispatch, so that
-    Python is out of the way; both run the same `train_step`.
+    On accelerators many steps are one dispatch, so that Python is out of the way. On a CPU too where no convolution of
+    XLA's own is left, because a dispatch takes memory afresh. Where one is left each step is a dispatch of its own,
+    without conditionals: XLA's CPU backend runs the backward pass of a convolution ~30x slower inside a loop or a
+    conditional. All run the same `train_step`.
     """
 
     def __init__(
@@ -54,11 +56,17 @@ class Program:
           cpu_parts: whether each device, of a CPU, computes its part of a batch by itself.
           accumulate: parts into which a batch is cut; 1 where the bits are to be the same everywhere.
           remat: whether activations are computed again in the backward pass.
-          loop: whether many steps are one dispatch; None: where the devices are no CPUs.
+          loop: whether many steps are one dispatch; None: on accelerators, and where one CPU device does not mind.
         """
         self.game, self.source, self.mesh = rematerialised(game) if remat else game, source, mesh
         self.root = jax.random.key(seed)
-        self.loop = mesh.devices.flat[0].platform != "cpu" if loop is None else loop
+        self.loop = loop
+        if loop is None and mesh.devices.flat[0].platform != "cpu":
+            self.loop = True
+        # Several devices of a CPU are waited for after each step, and virtual shards are one program on all numbers of
+        # devices.
+        elif loop is None and (mesh.size > 1 or reproducible):
+            self.loop = False
         self.reduce: Reduction = whole_batch
         # Virtual shards and parts say by themselves which device does what.
         self.layout = ANYWHERE if reproducible or cpu_parts else Layout(mesh)
@@ -72,10 +80,9 @@ class Program:
             "donate_argnums": 0,
             "out_shardings": (shardings or replicated(mesh), replicated(mesh)),
         }
-        self._one_step = CompiledTogether(jax.jit(self._step, static_argnames=("due", "unroll"), **options))
+        self._one_step = CompiledTogether(jax.jit(self._step, static_argnames="due", **options))
         self._many_steps = CompiledTogether(jax.jit(self._steps, **options))
         self._compiled: set[tuple[bool, ...] | None] = set()
-        self._unroll: dict[tuple[bool, ...], bool] = {}
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
@@ -90,15 +97,14 @@ class Program:
           The state, the number of steps completed by now, and the metrics of the last, by turn.
         """
         feed = self.source.feed(step)
-        if self.loop:
+        if self._is_looped(state, feed):
             # Only arrays on the device feed many steps; a stream hands over one step at a time.
             steps = steps if self.source.same_feed else 1
             state, metrics = self._many_steps(state, feed, self.root, jnp.int32(steps))
             self._has_compiled(None)
             return state, step + steps, metrics
         due = self.game.due(step)
-        unroll = self._repeats_are_written_out(state, feed, due)
-        state, metrics = self._one_step(state, feed, self.root, due=due, unroll=unroll)
+        state, metrics = self._one_step(state, feed, self.root, due=due)
         self._has_compiled(due)
         if self.mesh.size > 1:
             # The virtual devices of a CPU share one pool of threads. With two steps in flight the devices of one can
@@ -115,30 +121,21 @@ class Program:
         everywhere = replicated(self.mesh)
         feed = self.source.feed(0)
         root = jax.ShapeDtypeStruct((), self.root.dtype, sharding=everywhere)
-        if self.loop:
+        if self._is_looped(state, feed):
             return self._many_steps.lower(state, feed, root, jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere))
-        due = self.game.due(0)
-        unroll = self._repeats_are_written_out(state, feed, due)
-        return self._one_step.lower(state, feed, root, due=due, unroll=unroll)
+        return self._one_step.lower(state, feed, root, due=self.game.due(0))
 
     def skip(self, state: State, step: int) -> tuple[State, int]:
         """Counts a step without taking it: its batches are left out, and the state stays as it is."""
         self.source.feed(step)
         return dataclasses.replace(state, step=self._count(state.step)), step + 1
 
-    def _repeats_are_written_out(self, state: State, feed: Any, due: tuple[bool, ...]) -> bool:
-        """Whether a step on CPUs has the repeats of its turns one after the other, and not in a loop.
-
-        In a loop they compile in a fraction of the time and memory, and run as fast where there is no convolution of
-        XLA's own: `models/convolution.py` has matrix products instead. On several devices they are written out: whether
-        a loop keeps the bits, and the order of the exchanges between the devices of a CPU, has not been tried.
-        """
-        if self.mesh.size > 1 or all(turn.repeat == 1 for turn in self.game.turns):
-            return True
-        if due not in self._unroll:
-            looped = self._one_step.lower(state, feed, self.root, due=due, unroll=False)
-            self._unroll[due] = "stablehlo.convolution" in looped.as_text()
-        return self._unroll[due]
+    def _is_looped(self, state: State, feed: Any) -> bool:
+        """Whether many steps are one dispatch."""
+        if self.loop is None:
+            looped = self._many_steps.lower(state, feed, self.root, jnp.int32(1))
+            self.loop = "stablehlo.convolution" not in looped.as_text()
+        return self.loop
 
     def _has_compiled(self, due: tuple[bool, ...] | None) -> None:
         """Tidies up after the first dispatch of a program."""
@@ -147,17 +144,22 @@ class Program:
             give_back()
 
     def _step(
-        self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None, unroll: bool
+        self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None
     ) -> tuple[State, tuple[Metrics, ...]]:
         def draw(step: Array, number: int | Array) -> Batch:
             batch = dict(self.source.batch(feed, step, number))
             return jax.lax.with_sharding_constraint(batch, split_batch(self.mesh))
 
-        return train_step(self.game, draw, state, root, due=due, unroll=unroll, reduce=self.reduce, layout=self.layout)
+        # What is due is known of a step by itself; in a loop it is a conditional, and repeats are a loop too.
+        alone = due is not None
+        return train_step(self.game, draw, state, root, due=due, unroll=alone, reduce=self.reduce, layout=self.layout)
 
     def _steps(self, state: State, feed: Any, root: Array, steps: Array) -> tuple[State, tuple[Metrics, ...]]:
+        # Jitted, so that it is traced once for both uses.
+        step = jax.jit(functools.partial(self._step, due=None))
+
         def body(_: Array, loop: tuple[State, Any]) -> tuple[State, tuple[Metrics, ...]]:
-            return self._step(loop[0], feed, root, due=None, unroll=False)
+            return step(loop[0], feed, root)
 
         shapes = jax.eval_shape(body, 0, (state, ()))[1]
         metrics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -213,8 +213,8 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
         np.testing.assert_array_equal(seen, jax.random.normal(key, (8, 2)))
 
 
-@pytest.mark.parametrize(("loop", "steps"), [(False, 1), (True, 5), (None, 1)])
-def test_a_program_loops_only_when_told_to_on_a_cpu(loop, steps):
+@pytest.mark.parametrize(("loop", "steps"), [(False, 1), (True, 5)])
+def test_a_program_loops_where_it_is_told_to(loop, steps):
     game, mesh = linear_game(), make_mesh(jax.devices()[:1])
     program = Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
     state, step, _ = program.advance(first_state(game, mesh), 0, 5)
@@ -222,29 +222,21 @@ def test_a_program_loops_only_when_told_to_on_a_cpu(loop, steps):
 
 
 @pytest.mark.parametrize(
-    ("devices", "repeat", "taps", "looped"), [(1, 2, 1, True), (1, 2, 3, False), (1, 1, 1, False), (8, 2, 1, False)]
+    ("devices", "taps", "options", "steps"),
+    [(1, 1, {}, 3), (1, 3, {}, 1), (8, 1, {}, 1), (1, 1, {"reproducible": True}, 1)],
+    ids=["nothing convolves", "XLA convolves", "several devices", "reproducible"],
 )
-def test_repeats_are_looped_over_on_one_cpu_where_xla_convolves_nothing_itself(devices, repeat, taps, looped):
+def test_steps_are_looped_over_on_one_cpu_where_xla_convolves_nothing_itself(devices, taps, options, steps):
     # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
-    nets = scalar_nets(a=jnp.ones((taps, taps, 5, 5)))
-
     def loss(params, variables, batch, key, carry):
         images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
         return convolution(images, params["a"]["w"])[:, 0, 0, 0], Aux()
 
     players = {"a": Player(("a",), loss, optax.sgd(0.5))}
     mesh = make_mesh(jax.devices()[:devices])
-
-    def program_with(repeat):
-        game = toy_game(nets, players, (Turn(("a",), repeat=repeat),))
-        return game, Program(game, resident(game, POINTS, 8, mesh=mesh), mesh, 0)
-
-    def loops(program):
-        return program.lower(first_state(game, mesh)).as_text().count("stablehlo.while")
-
-    # Keys are derived in loops too.
-    (game, program), (_, single) = program_with(repeat), program_with(1)
-    assert loops(program) - loops(single) == looped
-    one, _, _ = program.advance(first_state(game, mesh), 0, 1)
-    other, _ = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, 1, loop=True)
-    assert_states_close(one, other)
+    game = toy_game(scalar_nets(a=jnp.ones((taps, taps, 5, 5))), players, (Turn(("a",), repeat=2),))
+    program = Program(game, resident(game, POINTS, 8, mesh=mesh), mesh, 0, **options)
+    state, step, _ = program.advance(first_state(game, mesh), 0, 3)
+    assert int(state.step) == step == steps
+    other, _ = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, steps, loop=True, stride=steps)
+    assert_states_close(state, other)
