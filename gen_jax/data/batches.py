@@ -12,7 +12,8 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Int32
 
 from gen_jax.data.dataset import Arrays, Split
 from gen_jax.data.shuffle import batch_indices
@@ -80,12 +81,23 @@ class Resident:
 
     def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
         """Gather the rows of batch `step * draws + draw`."""
-        index = batch_indices(self.seed, jnp.asarray(step, jnp.int32) * self.draws + draw, self.batch_size, self.size)
-        if self.sharding is not None:
-            # Every device computes all of it. Split, they would have to agree on the end of the walk in each round.
-            index = jax.lax.with_sharding_constraint(index, self.sharding)
+        index = self._index(jnp.asarray(step, jnp.int32) * self.draws + draw)
         rows = {name: array[index].reshape(-1, *self.row_shapes[name]) for name, array in feed.items()}
         return {**rows, "index": index}
+
+    def _index(self, number: Int[Array, ""]) -> Int32[Array, " batch"]:
+        """Where the rows of a batch are; each device of a mesh finds those of its own part."""
+
+        def of_part(number: Int[Array, ""], positions: Int32[Array, " part"]) -> Int32[Array, " part"]:
+            return batch_indices(self.seed, number, self.batch_size, self.size, positions)
+
+        everything = jnp.arange(self.batch_size, dtype=jnp.int32)
+        if not isinstance(self.sharding, NamedSharding):
+            return of_part(number, everything)
+        # Left to XLA the devices would have to agree on the end of the walk in each round, or each do all of it.
+        mesh = self.sharding.mesh
+        everywhere, split = PartitionSpec(), PartitionSpec(mesh.axis_names)
+        return jax.shard_map(of_part, mesh=mesh, in_specs=(everywhere, split), out_specs=split)(number, everything)
 
     def close(self) -> None:
         """Drop the arrays."""

@@ -59,7 +59,13 @@ def permuted(
 
 
 @functools.partial(jax.jit, static_argnames=("seed", "batch_size", "size"))
-def batch_indices(seed: int, number: Int[Array, ""] | int, batch_size: int, size: int) -> Int32[Array, " batch"]:
+def batch_indices(
+    seed: int,
+    number: Int[Array, ""] | int,
+    batch_size: int,
+    size: int,
+    positions: Int[Array, " part"] | None = None,
+) -> Int32[Array, " part"]:
     """The examples of batch `number`.
 
     The data is passed over in epochs, each in an order of its own and without replacement. An epoch has
@@ -70,9 +76,10 @@ def batch_indices(seed: int, number: Int[Array, ""] | int, batch_size: int, size
         number: counts batches from the start of training; below 2**31, may be traced.
         batch_size: at most `size`.
         size: how many examples there are.
+        positions: which of the batch's, each in [0, batch_size); None for all, in order.
 
     Returns:
-        int32 (batch_size,), each in [0, size) and no two the same.
+        int32 (part,), of all (batch_size,): each in [0, size) and no two the same.
 
     Raises:
         ValueError: the batch is larger than the data.
@@ -83,7 +90,8 @@ def batch_indices(seed: int, number: Int[Array, ""] | int, batch_size: int, size
     number = jnp.asarray(number, jnp.int32)
     epoch, position = number // batches, number % batches
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), TAG), epoch)
-    return permuted(position * batch_size + jnp.arange(batch_size, dtype=jnp.int32), size, key)
+    wanted = jnp.arange(batch_size, dtype=jnp.int32) if positions is None else positions
+    return permuted(position * batch_size + wanted, size, key)
 
 
 def _round_keys(words: UInt32[Array, " words"]) -> list[UInt32[Array, ""]]:
