@@ -181,7 +181,7 @@ def examined(name: str, setting: Setting, topology: Topology) -> ProgramReport:
     if compiled.memory is None:
         nothing = None, compiled.trouble, None, (), 0.0, None, None
         return ProgramReport(name, part.title, examples, *nothing, compiled.seconds)
-    analysis = analysed(compiled, loops=name == "train" and setting.program.loop)
+    analysis = analysed(compiled, loops=name == "train" and bool(setting.program.loop))
     costs, found = analysis.costs(), of_analysis(analysis)
     between = sent_between_slices(analysis, topology.slices)
     return ProgramReport(

@@ -81,6 +81,9 @@ class Topology:
         if self.chip.name == "v4":
             # As on Cloud TPUs: the two cores of a chip are one device.
             options["chip_config_name"] = "megacore"
+        if self.slice_chips == 1:
+            # Else libtpu 0.0.42 asks for a host of 2x2, which one chip does not fill.
+            options["chips_per_host_bounds"] = (1, 1, 1)
         try:
             with quiet_compiler():
                 found = topologies.get_topology_desc(self.name, "tpu", **options).devices
