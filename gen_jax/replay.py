@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from gen_jax.data.batches import batch_of_stack
 from gen_jax.devices import in_cpu_parts
 from gen_jax.errors import ConfigError, StorageError
 from gen_jax.run import described_run, wanted_state
@@ -93,21 +94,24 @@ class GivenBatches:
         """
         try:
             with file.open("rb") as opened, np.load(opened) as arrays:
-                self._arrays = {name: jnp.asarray(arrays[name]) for name in arrays.files}
-            self.size = len(self._arrays["index_0"])
-            missing = [n for n in range(draws) if f"x_{n}" not in self._arrays]
+                names = sorted({name.rpartition("_")[0] for name in arrays.files})
+                missing = [draw for draw in range(draws) if f"x_{draw}" not in arrays]
+                if not missing:
+                    parts = {name: [arrays[f"{name}_{draw}"] for draw in range(draws)] for name in names}
+                    self._stacked = {name: jnp.asarray(np.stack(rows)) for name, rows in parts.items()}
+                    self.size = self._stacked["index"].shape[1]
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigError(f"{file} does not hold the batches of a step: {first_line(error)}") from error
         if missing:
             raise ConfigError(f"{file} does not hold the batches of a step: there is no x_{missing[0]}")
 
     def feed(self, step: int) -> dict[str, jax.Array]:
-        """All arrays."""
-        return self._arrays
+        """All batches, stacked."""
+        return self._stacked
 
     def batch(self, feed: dict[str, jax.Array], step: Any, draw: Any) -> dict[str, jax.Array]:
-        """One of the batches; `draw` must not be traced."""
-        return {name.rpartition("_")[0]: value for name, value in feed.items() if name.endswith(f"_{draw}")}
+        """One of the batches."""
+        return batch_of_stack(feed, draw)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -139,7 +143,6 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
         cpu_parts=in_cpu_parts(config, mesh),
         accumulate=config.accumulate,
         remat=config.remat,
-        loop=False,
     )
     _, culprit = take_one(program, state, step - 1)
     return {"step": step, "not_finite": culprit.names, "metrics": {k: str(v) for k, v in culprit.metrics.items()}}

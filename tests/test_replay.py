@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy_experiment
+from etils import epath
 from rich.console import Console
 
 import gen_jax
@@ -21,6 +22,7 @@ from gen_jax.data.shuffle import batch_indices
 from gen_jax.errors import NonFiniteError
 from gen_jax.experiment import Experiment
 from gen_jax.experiment import main as train_main
+from gen_jax.replay import GivenBatches
 from gen_jax.run import initial_state
 from gen_jax.trainer import train_run
 from gen_jax.training import loop
@@ -436,3 +438,14 @@ def test_number_that_is_not_made_again_is_put_down_to_the_machine(tmp_path, monk
     assert not (tmp_path / "run" / "skipped.json").exists()
     train(tmp_path / "run", TOY, on_nonfinite="rollback")
     assert gen_jax.load(tmp_path / "run").step == 4
+
+
+def test_batches_of_a_bundle_are_drawn_in_loops_as_in_training(tmp_path):
+    x, index = np.arange(24.0, dtype=np.float32).reshape(3, 4, 2), np.arange(12, dtype=np.int32).reshape(3, 4)
+    path = epath.Path(tmp_path / "batches.npz")
+    np.savez(path, **{f"x_{n}": x[n] for n in range(3)}, **{f"index_{n}": index[n] for n in range(3)})
+    source = GivenBatches(path, 3)
+    drawn = jax.lax.map(lambda draw: source.batch(source.feed(0), 0, draw), jnp.arange(3))
+    assert source.size == 4
+    np.testing.assert_array_equal(drawn["x"], x)
+    np.testing.assert_array_equal(drawn["index"], index)

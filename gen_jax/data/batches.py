@@ -152,7 +152,7 @@ class Streamed:
 
     def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
         """Take one of the stacked batches."""
-        return {name: jax.lax.dynamic_index_in_dim(array, draw, keepdims=False) for name, array in feed.items()}
+        return batch_of_stack(feed, draw)
 
     def close(self) -> None:
         """Stop the threads; no step can be asked for afterwards."""
@@ -212,6 +212,11 @@ def _host_device() -> jax.Device:
     except RuntimeError:
         # JAX_PLATFORMS may name an accelerator alone.
         return jax.local_devices()[0]
+
+
+def batch_of_stack(stacked: Feed, draw: Counter) -> Batch:
+    """One of the batches of arrays (draws, batch_size, ...); `draw` may be traced."""
+    return {name: jax.lax.dynamic_index_in_dim(array, draw, keepdims=False) for name, array in stacked.items()}
 
 
 def flat_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -60,11 +60,11 @@ class Program:
         """
         self.game, self.source, self.mesh = rematerialised(game) if remat else game, source, mesh
         self.root = jax.random.key(seed)
+        # None until the first dispatch of a CPU device has looked for convolutions. Several devices of a CPU are waited
+        # for after each step, and virtual shards are one program on all numbers of devices.
         self.loop = loop
         if loop is None and mesh.devices.flat[0].platform != "cpu":
             self.loop = True
-        # Several devices of a CPU are waited for after each step, and virtual shards are one program on all numbers of
-        # devices.
         elif loop is None and (mesh.size > 1 or reproducible):
             self.loop = False
         self.reduce: Reduction = whole_batch
@@ -131,7 +131,7 @@ class Program:
         return dataclasses.replace(state, step=self._count(state.step)), step + 1
 
     def _is_looped(self, state: State, feed: Any) -> bool:
-        """Whether many steps are one dispatch."""
+        """Whether many steps are one dispatch. The first time it lowers them, on one CPU device, to see."""
         if self.loop is None:
             looped = self._many_steps.lower(state, feed, self.root, jnp.int32(1))
             self.loop = "stablehlo.convolution" not in looped.as_text()
