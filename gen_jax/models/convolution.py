@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.models.platform import per_platform
-from gen_jax.models.strided import STRIDE, Padding, plain_convolution, strided, transposed
+from gen_jax.models.strided import PIXELS, STRIDE, WINDOWS, WINOGRAD, Form, plain_convolution, strided, transposed
 from gen_jax.models.unfolded import folded, unfolded
-from gen_jax.models.winograd import winograd
+from gen_jax.models.winograd import Padding, winograd
 
 CHANNELS = 16
 """Channels on both sides from which on Winograd's form is faster: with fewer, the tiles cost more than they save."""
@@ -24,7 +24,7 @@ NARROW = 4
 PRODUCTS = 100e6
 """Products of a plain convolution from which on Winograd's form is worth the time that it takes to compile."""
 
-Form = Callable[[jax.Array, jax.Array], jax.Array]
+Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def same_padding(taps: int, stride: int) -> Padding:
@@ -47,15 +47,15 @@ def convolution(
         # Rounding would show in sums of other products.
         return plain(x, kernel)
     if stride == 1:
-        form = _of_stride_1(x, kernel, padding)
+        fast = _of_stride_1(x, kernel, padding)
     elif stride == STRIDE and taps >= STRIDE and x.shape[1] % stride == 0 and x.shape[2] % stride == 0:
-        form = _of_stride_2(x, kernel, padding)
+        fast = _of_stride_2(x, kernel, padding)
     else:
-        form = None
-    return per_platform(cpu=form, default=plain)(x, kernel) if form else plain(x, kernel)
+        fast = None
+    return per_platform(cpu=fast, default=plain)(x, kernel) if fast else plain(x, kernel)
 
 
-def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | None:
+def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation | None:
     """What a CPU does, where that is not the plain operation."""
     taps, _, inputs, outputs = kernel.shape
     if taps == 1 or inputs <= NARROW:
@@ -63,16 +63,24 @@ def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | No
     if outputs <= NARROW:
         # The convolution with the kernel reversed and its channels exchanged has this one as its adjoint.
         return lambda x, kernel: folded(x, kernel[::-1, ::-1].swapaxes(2, 3), 1, padding[::-1])
-    if taps == 3 and _is_wide(kernel) and _is_large(x, kernel):
+    if taps == 3 and _is_wide(kernel) and _is_large(_pixels(x), kernel):
         return lambda x, kernel: winograd(x, kernel, padding)
     return None
 
 
-def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Form | None:
+def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation | None:
     """What a CPU does, where that is not the plain operation."""
     if len(kernel) % STRIDE == 0 or _is_wide(kernel):
-        return lambda x, kernel: strided(x, kernel, padding)
+        form = form_of_stride_2(_pixels(x) // STRIDE**2, kernel)
+        return lambda x, kernel: strided(x, kernel, padding, form)
     return None
+
+
+def form_of_stride_2(outputs: int, kernel: jax.Array) -> Form:
+    """The fastest of a convolution with so many pixels of outputs, over all images, and of its adjoint."""
+    if len(kernel) % STRIDE:
+        return PIXELS
+    return WINOGRAD if len(kernel) in (4, 6) and _is_wide(kernel) and _is_large(outputs, kernel) else WINDOWS
 
 
 def transposed_convolution(
@@ -97,8 +105,10 @@ def transposed_convolution(
     def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_transpose(x, kernel, (STRIDE, STRIDE), "SAME")
 
+    form = form_of_stride_2(_pixels(x), kernel)
+
     def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding)
+        return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, form)
 
     return per_platform(cpu=adjoint, default=plain)(x, kernel)
 
@@ -108,6 +118,11 @@ def _is_wide(kernel: jax.Array) -> bool:
     return min(kernel.shape[2:]) >= CHANNELS
 
 
-def _is_large(x: jax.Array, kernel: jax.Array) -> bool:
-    """Enough products for Winograd's form."""
-    return x.size // x.shape[-1] * kernel.size >= PRODUCTS
+def _is_large(outputs: int, kernel: jax.Array) -> bool:
+    """Enough products for Winograd's form, of so many pixels of outputs over all images."""
+    return outputs * kernel.size >= PRODUCTS
+
+
+def _pixels(images: jax.Array) -> int:
+    """Of all images."""
+    return images.size // images.shape[-1]

@@ -1,4 +1,4 @@
-"""A convolution of stride 2 and its adjoint, each in the form that is fastest on a CPU.
+"""A convolution of stride 2 and its adjoint in the forms that are fast on a CPU.
 
 The pair is closed under differentiation: the gradient of one with respect to its input is the other, and both have the
 same gradient with respect to the kernel. So a second derivative is as fast as the first.
@@ -6,17 +6,31 @@ same gradient with respect to the kernel. So a second derivative is as fast as t
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.models import winograd
 from gen_jax.models.unfolded import folded, unfolded
+from gen_jax.models.winograd import Padding
 
 STRIDE = 2
 
-Padding = tuple[int, int]
-"""Rows of zeros before and after an image, and columns likewise."""
+
+class Form(NamedTuple):
+    """How a convolution of stride 2 is computed; differing by rounding alone.
+
+    Attributes:
+      convolve: (x, kernel, padding) -> y.
+      adjoint: (y, kernel, padding) -> x.
+      kernel_gradient: (x, cotangent of y, taps, padding) -> kernel.
+    """
+
+    convolve: Callable[[jax.Array, jax.Array, Padding], jax.Array]
+    adjoint: Callable[[jax.Array, jax.Array, Padding], jax.Array]
+    kernel_gradient: Callable[[jax.Array, jax.Array, int, Padding], jax.Array]
 
 
 def plain_convolution(
@@ -27,11 +41,12 @@ def plain_convolution(
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=layout)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def strided(
     x: Float[Array, "batch height width in"],
     kernel: Float[Array, "taps taps in out"],
     padding: Padding,
+    form: Form,
 ) -> Float[Array, "batch height//2 width//2 out"]:
     """The convolution of stride 2.
 
@@ -39,18 +54,59 @@ def strided(
       x: images with an even number of rows and of columns.
       kernel: as XLA's layout HWIO has it.
       padding: taps - 2 in all.
+      form: how it is computed, and so are its derivatives.
     """
-    return _formula(kernel)(x, kernel, padding)
+    return form.convolve(x, kernel, padding)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def transposed(
     y: Float[Array, "batch height width out"],
     kernel: Float[Array, "taps taps in out"],
     padding: Padding,
+    form: Form,
 ) -> Float[Array, "batch 2*height 2*width in"]:
     """The adjoint of `strided` with the same arguments: <strided(x, k), y> = <x, transposed(y, k)>."""
-    return folded(y, kernel, STRIDE, padding) if _is_even(kernel) else _by_sorts(y, kernel, padding)
+    return form.adjoint(y, kernel, padding)
+
+
+def _strided_backward(
+    padding: Padding, form: Form, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    along_x = transposed(cotangent, kernel, padding, form)
+    return along_x, _kernel_gradient(x, cotangent, kernel, padding, form)
+
+
+def _transposed_backward(
+    padding: Padding, form: Form, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    y, kernel = residuals
+    along_y = strided(cotangent, kernel, padding, form)
+    return along_y, _kernel_gradient(cotangent, y, kernel, padding, form)
+
+
+strided.defvjp(lambda x, kernel, *how: (strided(x, kernel, *how), (x, kernel)), _strided_backward)
+transposed.defvjp(lambda y, kernel, *how: (transposed(y, kernel, *how), (y, kernel)), _transposed_backward)
+
+
+def _kernel_gradient(x: jax.Array, cotangent: jax.Array, kernel: jax.Array, padding: Padding, form: Form) -> jax.Array:
+    """Of `strided`. The kernel gives its shape alone."""
+    # Fused with what makes them, the transpositions that XLA's weight gradient begins with are several times slower.
+    x, cotangent = jax.lax.optimization_barrier((x, cotangent))
+    return form.kernel_gradient(x, cotangent, len(kernel), padding)
+
+
+def _of_windows(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    return unfolded(x, kernel, STRIDE, padding)
+
+
+def _to_windows(y: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    return folded(y, kernel, STRIDE, padding)
+
+
+def _of_pixels(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    return plain_convolution(x, kernel, STRIDE, (padding, padding))
 
 
 def _by_sorts(y: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -82,46 +138,29 @@ def _taps_of(phase: int, taps: int, before: int) -> tuple[slice, Padding]:
     return slice(reaching[0], last if last >= 0 else None, -STRIDE), (-offsets[0], offsets[-1])
 
 
-def _kernel_gradient(x: jax.Array, cotangent: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    """Of `strided`. The kernel gives its shape alone."""
-    # Fused with what makes them, the transpositions that XLA's weight gradient begins with are several times slower.
-    x, cotangent = jax.lax.optimization_barrier((x, cotangent))
-    formula = _formula(kernel)
-    return jax.vjp(lambda kernel: formula(x, kernel, padding), jnp.zeros_like(kernel))[1](cotangent)[0]
+def _by_differentiation(convolve: Callable[[jax.Array, jax.Array, Padding], jax.Array]) -> Callable[..., jax.Array]:
+    """The kernel's gradient as JAX finds it."""
+
+    def gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
+        kernel = jnp.zeros((taps, taps, x.shape[-1], cotangent.shape[-1]), x.dtype)
+        return jax.vjp(lambda kernel: convolve(x, kernel, padding), kernel)[1](cotangent)[0]
+
+    return gradient
 
 
-def _strided_backward(
-    padding: Padding, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    along_x = transposed(cotangent, kernel, padding)
-    return along_x, _kernel_gradient(x, cotangent, kernel, padding)
+def _winograd(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    return winograd.convolve(x, kernel, padding, STRIDE)
 
 
-def _transposed_backward(
-    padding: Padding, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    y, kernel = residuals
-    along_y = strided(cotangent, kernel, padding)
-    return along_y, _kernel_gradient(cotangent, y, kernel, padding)
+def _winograd_gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
+    return winograd.kernel_gradient(x, cotangent, taps, padding, STRIDE)
 
 
-strided.defvjp(lambda x, kernel, padding: (strided(x, kernel, padding), (x, kernel)), _strided_backward)
-transposed.defvjp(lambda y, kernel, padding: (transposed(y, kernel, padding), (y, kernel)), _transposed_backward)
+WINDOWS = Form(_of_windows, _to_windows, _by_differentiation(_of_windows))
+"""One matrix product, of an even kernel: its windows are whole groups of pixels."""
 
+WINOGRAD = Form(_winograd, _to_windows, _winograd_gradient)
+"""Fewer products, of a kernel of 4x4 or 6x6 with many channels. Of the adjoint the tiles cost what they save."""
 
-def _is_even(kernel: jax.Array) -> bool:
-    """Whether windows are whole groups of pixels."""
-    return len(kernel) % STRIDE == 0
-
-
-def _formula(kernel: jax.Array) -> Callable[[jax.Array, jax.Array, Padding], jax.Array]:
-    return _of_windows if _is_even(kernel) else _of_pixels
-
-
-def _of_windows(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    return unfolded(x, kernel, STRIDE, padding)
-
-
-def _of_pixels(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    return plain_convolution(x, kernel, STRIDE, (padding, padding))
+PIXELS = Form(_of_pixels, _by_sorts, _by_differentiation(_of_pixels))
+"""XLA's own, of any kernel, but for the adjoint."""

@@ -5,7 +5,7 @@ import pytest
 
 from gen_jax.models import convolution as convolution_file
 from gen_jax.models.convolution import convolution, same_padding, transposed_convolution
-from gen_jax.models.strided import plain_convolution
+from gen_jax.models.strided import PIXELS, WINDOWS, WINOGRAD, plain_convolution
 
 
 @pytest.fixture
@@ -207,6 +207,29 @@ def test_other_platforms_get_the_plain_convolution(taps, stride):
     for platform in ("tpu", "cuda"):
         assert convolutions(mine, platform) == convolutions(reference, platform)
     assert convolutions(mine, "cpu") != convolutions(reference, "cpu")
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("taps", [2, 3, 4, 6])
+def test_a_transposed_convolution_in_every_form_has_the_value_and_the_gradients_of_the_plain_one(taps):
+    x, kernel = images(4, 5, 4, 6, taps)
+    assert_close(value_and_gradients(transposed_convolution, x, kernel), value_and_gradients(plain, x, kernel))
+
+
+FORMS = [
+    (64 * 8 * 8, (4, 4, 64, 128), WINOGRAD),
+    (64 * 8 * 8, (6, 6, 64, 128), WINOGRAD),
+    (4 * 8 * 8, (4, 4, 32, 64), WINDOWS),
+    (64 * 16 * 16, (4, 4, 1, 64), WINDOWS),
+    (64 * 8 * 8, (2, 2, 256, 256), WINDOWS),
+    (64 * 8 * 8, (8, 8, 64, 128), WINDOWS),
+    (64 * 8 * 8, (3, 3, 64, 128), PIXELS),
+]
+
+
+@pytest.mark.parametrize(("outputs", "shape", "form"), FORMS)
+def test_a_convolution_of_stride_2_has_the_form_that_pays(outputs, shape, form):
+    assert convolution_file.form_of_stride_2(outputs, jnp.zeros(shape)) is form
 
 
 SMALL, BETWEEN, ROUNDED = (1, 8, 8, 64), (512, 32, 32, 8), (64, 32, 32, 64)

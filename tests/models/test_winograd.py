@@ -5,21 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.models.winograd import (
-    CACHE,
-    CACHE_OF_GRADIENT,
-    OUTPUTS,
-    kernel_gradient,
-    rounds_of,
-    transforms,
-    winograd,
-)
+from gen_jax.models import winograd as winograd_file
+from gen_jax.models.strided import plain_convolution
+from gen_jax.models.winograd import convolve, kernel_gradient, rounds_of, winograd
+from gen_jax.models.winograd_transforms import OUTPUTS, transforms
 
 
-def plain(x, kernel, padding):
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+def plain(x, kernel, padding, stride=1):
+    return plain_convolution(x, kernel, stride, (padding, padding))
 
 
 def operands(batch, height, width, inputs, outputs, taps):
@@ -91,29 +84,57 @@ def test_the_adjoint_of_the_gradient_is_the_convolution_again():
     np.testing.assert_allclose(jnp.vdot(kernel_gradient(x, g, 3, (1, 1)), kernel), product, rtol=1e-4)
 
 
-def test_a_batch_is_worked_through_in_rounds_that_fit_the_cache():
-    assert rounds_of(64, (32, 32), (3, 3, 64, 64), 2_500_000) == 16
-    assert rounds_of(64, (8, 8), (3, 3, 4, 4), 2_500_000) == 1
+STRIDED = [
+    ((8, 8), 4, (1, 1)),
+    ((10, 14), 4, (1, 1)),
+    ((6, 2), 4, (1, 1)),
+    ((12, 16), 6, (2, 2)),
+    ((7, 9), 4, (2, 1)),
+    ((4, 8), 2, (0, 0)),
+]
+
+
+@pytest.mark.parametrize(("size", "taps", "padding"), STRIDED)
+def test_of_stride_2_it_is_the_convolution_and_has_the_gradient_of_its_kernel(size, taps, padding):
+    x, kernel = operands(2, *size, 5, 3, taps)
+    expected, pull = jax.vjp(lambda kernel: plain(x, kernel, padding, 2), kernel)
+    np.testing.assert_allclose(convolve(x, kernel, padding, 2), expected, rtol=1e-4, atol=2e-4)
+    cotangent = jax.random.normal(jax.random.key(1), expected.shape)
+    gradient = kernel_gradient(x, cotangent, taps, padding, 2)
+    np.testing.assert_allclose(gradient, pull(cotangent)[0], rtol=1e-4, atol=2e-4)
+
+
+def test_a_batch_is_worked_through_in_rounds_that_fit_the_cache(monkeypatch):
+    monkeypatch.setattr(winograd_file, "CACHE", 2_500_000)
+    assert rounds_of(64, (32, 32), (3, 3, 64, 64), 1) == 16
+    assert rounds_of(64, (8, 8), (3, 3, 4, 4), 1) == 1
     # No divisor but the batch itself.
-    assert rounds_of(61, (32, 32), (3, 3, 64, 64), 2_500_000) == 61
+    assert rounds_of(61, (32, 32), (3, 3, 64, 64), 1) == 61
     # A kernel of 9 MB is not read again for each image.
-    assert rounds_of(8, (16, 16), (3, 3, 256, 256), 2_500_000) == 1
+    assert rounds_of(8, (16, 16), (3, 3, 256, 256), 1) == 1
+    # 25 points of 4 tiles of 4 * 64 channels are 100 KiB an image.
+    assert rounds_of(64, (8, 8), (4, 4, 64, 64), 2) == 4
 
 
-def test_rounds_change_nothing():
-    x, kernel = operands(32, 32, 32, 64, 16, 3)
-    assert all(rounds_of(32, (32, 32), kernel.shape, cache) > 1 for cache in (CACHE, CACHE_OF_GRADIENT))
-    together = jnp.concatenate([winograd(x[n : n + 1], kernel, (1, 1)) for n in range(32)])
-    np.testing.assert_allclose(winograd(x, kernel, (1, 1)), together, rtol=1e-5, atol=1e-5)
-    g = jnp.ones((32, 32, 32, 16))
-    alone = sum(kernel_gradient(x[n : n + 1], g[n : n + 1], 3, (1, 1)) for n in range(32))
-    np.testing.assert_allclose(kernel_gradient(x, g, 3, (1, 1)), alone, rtol=1e-4, atol=1e-2)
+@pytest.mark.parametrize(("taps", "stride"), [(3, 1), (4, 2)])
+def test_rounds_change_nothing(monkeypatch, taps, stride):
+    x, kernel = operands(32, 32, 32, 64, 16, taps)
+    outputs = 32 // stride
+    monkeypatch.setattr(winograd_file, "CACHE", 2_500_000)
+    assert rounds_of(32, (outputs, outputs), kernel.shape, stride) > 1
+    one_by_one = [convolve(x[n : n + 1], kernel, (1, 1), stride) for n in range(32)]
+    found = convolve(x, kernel, (1, 1), stride)
+    np.testing.assert_allclose(found, jnp.concatenate(one_by_one), rtol=1e-5, atol=1e-4)
+    g = jnp.ones((32, outputs, outputs, 16))
+    alone = sum(kernel_gradient(x[n : n + 1], g[n : n + 1], taps, (1, 1), stride) for n in range(32))
+    np.testing.assert_allclose(kernel_gradient(x, g, taps, (1, 1), stride), alone, rtol=1e-4, atol=1e-2)
 
 
-def test_split_over_eight_devices_it_gives_the_same():
+def test_split_over_eight_devices_it_gives_the_same(monkeypatch):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     x, kernel = operands(64, 16, 16, 64, 64, 3)
-    assert rounds_of(64, (16, 16), kernel.shape, CACHE) > 1
+    monkeypatch.setattr(winograd_file, "CACHE", 5_000_000)
+    assert rounds_of(64, (16, 16), kernel.shape, 1) > 1
     found = jax.jit(lambda x, kernel: winograd(x, kernel, (1, 1)))(jax.device_put(x, split), kernel)
     np.testing.assert_allclose(found, winograd(x, kernel, (1, 1)), rtol=1e-4, atol=1e-4)
