@@ -47,8 +47,9 @@ class BatchSource(Protocol):
 class Resident:
     """The whole split lives on the device, and batches are gathered there.
 
-    An example is one row of numbers there. Of images (N, height, width, 3) as they are, a TPU fills the last axis up to
-    128, and XLA would bring them into another order at each dispatch, which takes four times their memory again.
+    An example is one row of numbers, on its way to the device too. Of images (N, height, width, 3) as they are, a TPU
+    fills the last axis up to 128, and XLA would bring them into another order at each dispatch, which takes four times
+    their memory again.
     """
 
     same_feed = True
@@ -105,7 +106,10 @@ class Resident:
 
 
 class Streamed:
-    """Batches are read and decoded in threads ahead of their use, and put on the device as they are ready."""
+    """Batches are read and decoded in threads ahead of their use, and put on the device as they are ready.
+
+    An example is one row of numbers, as in `Resident`.
+    """
 
     same_feed = False
 
@@ -138,21 +142,23 @@ class Streamed:
         _check_batch_size(batch_size, split.size)
         self.size, self.batch_size, self.seed, self.draws = split.size, batch_size, seed, draws
         self._split, self._sharding, self._next = split, sharding, start
+        self.row_shapes: dict[str, tuple[int, ...]] = {}
         self._rows = _local_rows(sharding, draws, batch_size)
         steps = grain.MapDataset.range(start, np.iinfo(np.int32).max // draws).map(self._read)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
         self._iterator = iter(steps.to_iter_dataset(options))
 
     def feed(self, step: int) -> Feed:
-        """The step's batches, stacked (draws, batch_size, ...). Raises ValueError unless asked for in order."""
+        """The step's batches, stacked, an example a row. Raises ValueError unless asked for in order."""
         if step != self._next:
             raise ValueError(f"a stream gives steps in order: asked for step {step}, but the next is {self._next}")
         self._next += 1
         return next(self._iterator)
 
     def batch(self, feed: Feed, step: Counter, draw: Counter) -> Batch:
-        """Take one of the stacked batches."""
-        return batch_of_stack(feed, draw)
+        """Take one of the stacked batches of a feed."""
+        rows = batch_of_stack(feed, draw)
+        return {name: array.reshape(-1, *self.row_shapes[name]) for name, array in rows.items()}
 
     def close(self) -> None:
         """Stop the threads; no step can be asked for afterwards."""
@@ -164,11 +170,13 @@ class Streamed:
             numbers = [step * self.draws + draw for draw in range(self.draws)]
             index = np.stack([np.asarray(batch_indices(self.seed, n, self.batch_size, self.size)) for n in numbers])
         rows = self._split.load(index[:, self._rows].reshape(-1))
+        self.row_shapes = {name: array.shape[1:] for name, array in rows.items()}
         return {name: self._stack(array) for name, array in rows.items()}
 
     def _stack(self, rows: np.ndarray) -> jax.Array:
-        stacked = np.zeros((self.draws, self.batch_size, *rows.shape[1:]), rows.dtype)
-        stacked[:, self._rows] = rows.reshape(self.draws, len(self._rows), *rows.shape[1:])
+        flat = flat_shape(rows.shape)[1:]
+        stacked = np.zeros((self.draws, self.batch_size, *flat), rows.dtype)
+        stacked[:, self._rows] = rows.reshape(self.draws, len(self._rows), *flat)
         return place(stacked, self._sharding)
 
 

@@ -1,5 +1,6 @@
 """The programs of a run, those that training would dispatch, lowered from shapes alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,6 @@ from jax.sharding import Mesh, Sharding, SingleDeviceSharding
 
 from gen_jax.config import Config
 from gen_jax.data import BatchSource, Dataset, Resident, Streamed
-from gen_jax.data.batches import flat_shape
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, in_cpu_parts, mesh_for
 from gen_jax.experiment import Experiment
@@ -23,10 +23,15 @@ from gen_jax.training.sharding import replicated, split_batch, state_shardings
 from gen_jax.training.state import State
 
 
-def structs(dataset: Dataset, leading: tuple[int, ...], sharding: Sharding) -> dict[str, jax.ShapeDtypeStruct]:
-    """Rows of a data set as shapes, with leading axes and a sharding."""
-    shapes, types = row_shapes(dataset), row_types(dataset)
-    return {name: jax.ShapeDtypeStruct((*leading, *shapes[name]), types[name], sharding=sharding) for name in shapes}
+def structs(
+    dataset: Dataset, leading: tuple[int, ...], sharding: Sharding, *, flat: bool = False
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Examples of a data set as shapes, with leading axes and a sharding; each one row of numbers if `flat`."""
+    types = row_types(dataset)
+    shapes = {name: (math.prod(shape),) if flat and shape else shape for name, shape in row_shapes(dataset).items()}
+    return {
+        name: jax.ShapeDtypeStruct((*leading, *shape), types[name], sharding=sharding) for name, shape in shapes.items()
+    }
 
 
 def with_index(
@@ -42,11 +47,7 @@ class ResidentShapes(Resident):
     def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> None:
         self.size, self.batch_size, self.seed, self.draws = dataset.train.size, config.batch_size, config.seed, draws
         self.sharding, self.row_shapes = replicated(mesh), row_shapes(dataset)
-        types = row_types(dataset)
-        self._shapes = {
-            name: jax.ShapeDtypeStruct(flat_shape((self.size, *shape)), types[name], sharding=self.sharding)
-            for name, shape in self.row_shapes.items()
-        }
+        self._shapes = structs(dataset, (self.size,), self.sharding, flat=True)
 
     def feed(self, step: int) -> Any:
         """The shapes of the arrays."""
@@ -58,7 +59,8 @@ class StreamedShapes(Streamed):
 
     def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> None:
         leading, sharding = (draws, config.batch_size), split_batch(mesh, axis=1)
-        self._shapes = with_index(structs(dataset, leading, sharding), leading, sharding)
+        self.row_shapes = {**row_shapes(dataset), "index": ()}
+        self._shapes = with_index(structs(dataset, leading, sharding, flat=True), leading, sharding)
 
     def feed(self, step: int) -> Any:
         """The shapes of the stacked batches."""
