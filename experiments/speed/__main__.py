@@ -72,10 +72,12 @@ def run(arguments: Sequence[str]) -> None:
     """What the command line asks for."""
     console = Console()
     prog = "python -m experiments.speed"
+    command = shlex.join([*prog.split(), *arguments])
     if arguments[:1] == ["growth"]:
         from experiments.speed import growth
 
-        growth.main(tyro.cli(growth.Options, args=arguments[1:], prog=f"{prog} growth", description=growth.__doc__))
+        wanted = tyro.cli(growth.Options, args=arguments[1:], prog=f"{prog} growth", description=growth.__doc__)
+        growth.main(wanted, command)
         return
     if arguments[:1] == ["table"]:
         from experiments.speed.results import Results
@@ -96,7 +98,7 @@ def run(arguments: Sequence[str]) -> None:
 
     out = options.out or Path("runs/speed", f"{datetime.datetime.now():%Y%m%d-%H%M%S}.json")
     earlier = Results.read(out) if out.is_file() else None
-    for found in measure(options, names, shlex.join(["python", "-m", "experiments.speed", *arguments]), say):
+    for found in measure(options, names, command, say):
         results = earlier.and_then(found) if earlier else found
         results.write(out)
     show(results, None if options.quick and options.docs == DOCS else options.docs, console)

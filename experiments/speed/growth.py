@@ -221,8 +221,8 @@ def chosen_axes(names: str) -> list[str]:
         raise ConfigError(str(error).replace("--workloads", "--axes")) from error
 
 
-def main(options: Options) -> None:
-    """Measures, draws and writes."""
+def main(options: Options, command: str) -> None:
+    """Measures, draws and writes; `command` is told with what was found."""
     console = Console()
 
     def say(line: str) -> None:
@@ -243,6 +243,6 @@ def main(options: Options) -> None:
     print_tables(console, [table(curves)])
     if options.docs is not None:
         above = [f"- {what}: {value}" for what, value in described.items()]
-        write_section(options.docs, "growth", markdown([table(curves)], above))
+        write_section(options.docs, "growth", markdown([table(curves)], [*above, f"- command: `{command}`"]))
     say(f"points   {options.out}")
     say(f"plot     {options.plot}")

@@ -1,4 +1,5 @@
 import contextlib
+import json
 
 import numpy as np
 import pytest
@@ -74,6 +75,27 @@ def test_plot_is_a_picture(tmp_path):
     with Image.open(path) as picture:
         assert picture.size == (1200, 840)
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 50
+
+
+def test_what_was_found_is_stored_and_shown_with_the_command(tmp_path, monkeypatch):
+    class Worker:
+        def ask(self, question, **given):
+            return {"version": "1.2"}
+
+    monkeypatch.setattr(growth.conduct, "starter", lambda *_: lambda side: contextlib.nullcontext(Worker()))
+    monkeypatch.setattr(growth.machine, "describe", lambda sides, threads: {"jax": sides["gen_jax"]["version"]})
+    monkeypatch.setattr(growth, "curve", lambda start, workload, axis, rules, say: CURVES[list(AXES).index(axis)])
+    docs = tmp_path / "performance.md"
+    docs.write_text("# Performance\n")
+    out, plot = tmp_path / "growth.json", tmp_path / "growth.png"
+    options = growth.Options(workloads="vae_mlp", axes="batch,width", out=out, docs=docs, plot=plot)
+    growth.main(options, "python -m experiments.speed growth --axes batch,width")
+    assert [curve["axis"] for curve in json.loads(out.read_text())["curves"]] == ["batch", "width"]
+    assert plot.is_file()
+    lines = docs.read_text().splitlines()
+    assert "- jax: 1.2" in lines
+    assert "- command: `python -m experiments.speed growth --axes batch,width`" in lines
+    assert sum(line.startswith("| dcgan |") for line in lines) == 2
 
 
 def test_a_wrong_axis_is_named_by_its_flag():
