@@ -73,7 +73,8 @@ class Resident:
         self.row_shapes = {name: array.shape[1:] for name, array in split.arrays.items()}
         self.sharding = sharding
         self._arrays = {
-            name: place(array.reshape(flat_shape(array.shape)), sharding) for name, array in split.arrays.items()
+            name: place(array.reshape(len(array), *flat_shape(array.shape[1:])), sharding)
+            for name, array in split.arrays.items()
         }
 
     def feed(self, step: int) -> Feed:
@@ -174,7 +175,7 @@ class Streamed:
         return {name: self._stack(array) for name, array in rows.items()}
 
     def _stack(self, rows: np.ndarray) -> jax.Array:
-        flat = flat_shape(rows.shape)[1:]
+        flat = flat_shape(rows.shape[1:])
         stacked = np.zeros((self.draws, self.batch_size, *flat), rows.dtype)
         stacked[:, self._rows] = rows.reshape(self.draws, len(self._rows), *flat)
         return place(stacked, self._sharding)
@@ -228,8 +229,8 @@ def batch_of_stack(stacked: Feed, draw: Counter) -> Batch:
 
 
 def flat_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(N, …) as (N, numbers of an example); (N,) as it is."""
-    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else shape
+    """The shape of an example as one row of numbers; () as it is."""
+    return (math.prod(shape),) if shape else ()
 
 
 def place(array: np.ndarray, sharding: jax.sharding.Sharding | None) -> jax.Array:

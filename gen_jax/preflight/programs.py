@@ -1,6 +1,5 @@
 """The programs of a run, those that training would dispatch, lowered from shapes alone."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from jax.sharding import Mesh, Sharding, SingleDeviceSharding
 
 from gen_jax.config import Config
 from gen_jax.data import BatchSource, Dataset, Resident, Streamed
+from gen_jax.data.batches import flat_shape
 from gen_jax.data.info import DataInfo
 from gen_jax.devices import check_batch_size, in_cpu_parts, mesh_for
 from gen_jax.experiment import Experiment
@@ -28,7 +28,7 @@ def structs(
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """Examples of a data set as shapes, with leading axes and a sharding; each one row of numbers if `flat`."""
     types = row_types(dataset)
-    shapes = {name: (math.prod(shape),) if flat and shape else shape for name, shape in row_shapes(dataset).items()}
+    shapes = {name: flat_shape(shape) if flat else shape for name, shape in row_shapes(dataset).items()}
     return {
         name: jax.ShapeDtypeStruct((*leading, *shape), types[name], sharding=sharding) for name, shape in shapes.items()
     }

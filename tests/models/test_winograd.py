@@ -63,15 +63,19 @@ def test_it_is_the_convolution_and_so_are_its_gradients(size, taps, padding):
         np.testing.assert_allclose(gradient, reference, rtol=1e-4, atol=2e-4)
 
 
-def test_it_rounds_a_few_times_more_than_the_plain_convolution_in_float32():
-    x, kernel = operands(4, 16, 16, 64, 64, 3)
-    exact = np.zeros((4, 16, 16, 64))
+@pytest.mark.parametrize(("taps", "stride"), [(3, 1), (4, 2)])
+def test_it_rounds_a_few_times_more_than_the_plain_convolution_in_float32(taps, stride):
+    x, kernel = operands(4, 16, 16, 64, 64, taps)
+    side = 16 // stride
+    exact = np.zeros((4, side, side, 64))
     padded = np.pad(np.asarray(x, np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    for i in range(3):
-        for j in range(3):
-            exact += padded[:, i : i + 16, j : j + 16] @ np.asarray(kernel[i, j], np.float64)
+    for i in range(taps):
+        for j in range(taps):
+            rows, columns = (slice(tap, tap + 16, stride) for tap in (i, j))
+            exact += padded[:, rows, columns][:, :side, :side] @ np.asarray(kernel[i, j], np.float64)
     scale = np.sqrt(np.mean(exact**2))
-    error, error_plain = (np.sqrt(np.mean((f(x, kernel, (1, 1)) - exact) ** 2)) / scale for f in (winograd, plain))
+    found = (f(x, kernel, (1, 1), stride) for f in (convolve, plain))
+    error, error_plain = (np.sqrt(np.mean((y - exact) ** 2)) / scale for y in found)
     assert error_plain < error < 20 * error_plain
     assert error < 2e-6
 
