@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
+from gen_jax.models.group_norm import Activation, GroupNorm, identity
 from gen_jax.models.image_size import nearest_multiple
 from gen_jax.models.layers import Conv, upsample_nearest
 from gen_jax.models.mixed_precision import Dense
@@ -96,7 +97,7 @@ class UNet(nn.Module):
             if level > 0:
                 h = _conv3x3(h.shape[-1], self.dtype)(upsample_nearest(h))
 
-        h = nn.swish(_group_norm(h.shape[-1], self.dtype)(h))
+        h = _group_norm(h.shape[-1], self.dtype, nn.swish)(h)
         h = Conv(out_channels, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")(h)
         return h.astype(jnp.float32)
 
@@ -117,9 +118,9 @@ class ResidualBlock(nn.Module):
         self, x: Float[Array, "batch height width channels"], time: Float[Array, "batch embedding"], *, train: bool
     ) -> Float[Array, "batch height width {self.features}"]:
         """Map (batch, height, width, channels) to (batch, height, width, self.features)."""
-        h = _conv3x3(self.features, self.dtype)(nn.swish(_group_norm(x.shape[-1], self.dtype)(x)))
+        h = _conv3x3(self.features, self.dtype)(_group_norm(x.shape[-1], self.dtype, nn.swish)(x))
         h = h + Dense(self.features, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(time))[:, None, None, :]
-        h = nn.swish(_group_norm(self.features, self.dtype)(h))
+        h = _group_norm(self.features, self.dtype, nn.swish)(h)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = Conv(self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype)(h)
         if x.shape[-1] != self.features:
@@ -155,10 +156,10 @@ def _conv3x3(features: int, dtype: Any, name: str | None = None) -> Conv:
     return Conv(features, kernel_init=kernel_init, dtype=dtype, name=name)
 
 
-def _group_norm(channels: int, dtype: Any) -> nn.GroupNorm:
+def _group_norm(channels: int, dtype: Any, activation: Activation = identity) -> GroupNorm:
     """32 groups, or half as many until each has at least 4 channels.
 
     With one channel to a group, the norm after the time is added would take out just that: a constant in each channel.
     """
     groups = next(g for g in (32, 16, 8, 4, 2, 1) if g == 1 or (channels % g == 0 and channels // g >= 4))
-    return nn.GroupNorm(groups, dtype=dtype)
+    return GroupNorm(groups, activation, dtype)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax.models import UNet
+from gen_jax.models.group_norm import GroupNorm
 from gen_jax.models.unet import ResidualBlock, SelfAttention
 
 TINY = UNet(4, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5)
@@ -103,8 +104,8 @@ def test_norms_have_32_groups_or_as_many_as_leave_4_channels_each(channels, grou
     found = []
 
     def record(next_method, arguments, keywords, context):
-        if isinstance(context.module, nn.GroupNorm):
-            found.append(context.module.num_groups)
+        if isinstance(context.module, GroupNorm):
+            found.append(context.module.groups)
         return next_method(*arguments, **keywords)
 
     with nn.intercept_methods(record):

