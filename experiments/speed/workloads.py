@@ -61,6 +61,7 @@ class DDPM:
     experiment: ClassVar[str] = "ddpm"
     preset: ClassVar[str] = "default"
 
+    cpu_parts: int = 2
     channels: int = 32
     multipliers: tuple[int, ...] = (1, 2, 4)
     blocks: int = 1
@@ -132,6 +133,7 @@ def _tuples(value: Any) -> Any:
 SMALL = DDPM()
 # As published for CIFAR-10 (arXiv 2006.11239, appendix B): 35.7 million parameters.
 LARGE = DDPM(
+    cpu_parts=1,
     channels=128,
     multipliers=(1, 2, 2, 2),
     blocks=2,

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jaxtyping import Array, Float
 
+from gen_jax.models.dropout import Dropout
 from gen_jax.models.mixed_precision import Dense
 
 
@@ -71,9 +72,9 @@ class MaxoutDiscriminator(nn.Module):
     def __call__(self, x: Float[Array, "batch ..."], *, train: bool) -> Float[Array, "batch"]:
         """Map x (batch, ...) to logits (batch,); with train it needs a "dropout" key."""
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
+        x = Dropout(self.input_dropout)(x, train=train)
         for units in self.features:
             x = Dense(units * self.pieces, kernel_init=self.kernel_init, dtype=self.dtype)(x)
             x = x.reshape(-1, units, self.pieces).max(axis=-1)
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = Dropout(self.dropout)(x, train=train)
         return Dense(1, kernel_init=self.kernel_init, dtype=self.dtype)(x)[:, 0].astype(jnp.float32)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
+from gen_jax.models.dropout import Dropout
 from gen_jax.models.group_norm import Activation, GroupNorm, identity
 from gen_jax.models.image_size import nearest_multiple
 from gen_jax.models.layers import Conv, upsample_nearest
@@ -121,7 +122,7 @@ class ResidualBlock(nn.Module):
         h = _conv3x3(self.features, self.dtype)(_group_norm(x.shape[-1], self.dtype, nn.swish)(x))
         h = h + Dense(self.features, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(time))[:, None, None, :]
         h = _group_norm(self.features, self.dtype, nn.swish)(h)
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = Dropout(self.dropout)(h, train=train)
         h = Conv(self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype)(h)
         if x.shape[-1] != self.features:
             x = Dense(self.features, kernel_init=kernel_init, dtype=self.dtype, name="shortcut")(x)

@@ -11,13 +11,12 @@ Tiles are worked through a few images at a time, so that what is between two ste
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
+from gen_jax.models.called import as_a_call
 from gen_jax.models.winograd_transforms import (
     OUTPUTS,
     tiles_of,
@@ -57,7 +56,7 @@ def winograd(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolution(x: jax.Array, kernel: jax.Array, padding: Padding, adjoint: bool) -> jax.Array:
     """The convolution, or that with the kernel reversed and its channels exchanged, which its adjoint is."""
-    with compiled_once():
+    with as_a_call():
         return convolve(x, kernel, padding, adjoint=adjoint)
 
 
@@ -85,7 +84,7 @@ _convolution.defvjp(_forward, _backward)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _correlation(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
     """The kernel's gradient: <correlation(x, g), k> = <convolution(x, k), g>, linear in each of the three."""
-    with compiled_once():
+    with as_a_call():
         return kernel_gradient(x, cotangent, taps, padding)
 
 
@@ -104,11 +103,6 @@ def _correlation_backward(
 
 
 _correlation.defvjp(_correlation_forward, _correlation_backward)
-
-
-def compiled_once() -> Any:
-    """Calls of a jitted function that XLA compiles once for all that have the same shapes, not inlined into each."""
-    return set_xla_metadata(inlineable="false")
 
 
 @functools.partial(jax.jit, static_argnames=("padding", "stride", "adjoint"))
