@@ -2,7 +2,7 @@
 
 Wu & He, Group Normalization, arXiv 1803.08494, section 3. Differentiated operation by operation, everything between the
 input and the activation's output is kept for the backward pass. Here it is computed again, from the input and two
-numbers a group: on a CPU that takes half the time too, for it passes over the images less often.
+numbers a group: on a CPU in three fifths of the time, for it passes over the images less often. A TPU moves more bytes.
 """
 
 import functools
