@@ -16,7 +16,7 @@ With a stride, the pixels of a stride x stride square count as the channels of o
 import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -115,21 +115,24 @@ def transform_kernel(
     points, taps = matrices.kernel.shape
     _, _, inputs, outputs = kernel.shape
     split = kernel.reshape(taps, stride, taps, stride, inputs, outputs).transpose(0, 2, 1, 3, 4, 5)
-    along_height = jnp.stack(_combine(matrices.kernel, list(split)), axis=1)
-    along_both = jnp.stack(_combine(matrices.kernel, list(along_height)))
-    return along_both.reshape(points * points, stride * stride * inputs, outputs)
+    transformed = _on_both_axes(matrices.kernel, kernel.dtype) @ split.reshape(taps * taps, -1)
+    return transformed.reshape(points * points, stride * stride * inputs, outputs)
 
 
 def transform_kernel_adjoint(
     products: Float[Array, "points grouped out"], matrices: Transforms, stride: int
 ) -> Float[Array, "taps taps in out"]:
     """G^T u G."""
-    points, taps = matrices.kernel.shape
-    split = products.reshape(points, points, stride, stride, -1, products.shape[-1])
-    along_width = jnp.stack(_combine(matrices.kernel.T, list(split)), axis=1)
-    along_both = jnp.stack(_combine(matrices.kernel.T, list(along_width)))
-    kernel = along_both.transpose(0, 2, 1, 3, 4, 5)
+    _, taps = matrices.kernel.shape
+    split = _on_both_axes(matrices.kernel, products.dtype).T @ products.reshape(len(products), -1)
+    kernel = split.reshape(taps, taps, stride, stride, -1, products.shape[-1]).transpose(0, 2, 1, 3, 4, 5)
     return kernel.reshape(stride * taps, stride * taps, *kernel.shape[4:])
+
+
+def _on_both_axes(matrix: Float[np.ndarray, "points taps"], dtype: Any) -> Float[Array, "points*points taps*taps"]:
+    """What a matrix does to the height and to the width, as one: points of the width come first, taps of the height."""
+    points, taps = matrix.shape
+    return jnp.asarray(np.einsum("wb,ha->whab", matrix, matrix).reshape(points**2, taps**2), dtype)
 
 
 def transform_output(

@@ -35,14 +35,21 @@ class CompiledTogether:
             key = jax.tree.structure(args), shapes, tuple(sorted(static.items()))
             if key not in self._compiled:
                 # What is compiled here is found by the call below.
-                self._jitted.lower(*args, **static).compile()
-                wait_for_all()
+                compiled_together(self.lower(*args, **static))
                 self._compiled.add(key)
         return self._jitted(*args, **static)
 
     def lower(self, *args: Any, **static: Any) -> Any:
         """The function lowered for arguments of such shapes and shardings, ready to `compile()`; nothing runs."""
         return self._jitted.lower(*args, **static)
+
+
+def compiled_together(lowered: Any) -> Any:
+    """What was lowered, compiled; with several processes not before all have compiled theirs."""
+    compiled = lowered.compile()
+    if jax.process_count() > 1:
+        wait_for_all()
+    return compiled
 
 
 def wait_for_all() -> None:

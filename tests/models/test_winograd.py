@@ -76,8 +76,7 @@ def test_it_rounds_a_few_times_more_than_the_plain_convolution_in_float32(taps, 
     scale = np.sqrt(np.mean(exact**2))
     found = (f(x, kernel, (1, 1), stride) for f in (convolve, plain))
     error, error_plain = (np.sqrt(np.mean((y - exact) ** 2)) / scale for y in found)
-    assert error_plain < error < 20 * error_plain
-    assert error < 2e-6
+    assert error_plain < error < 6 * error_plain
 
 
 def test_the_adjoint_of_the_gradient_is_the_convolution_again():

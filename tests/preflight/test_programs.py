@@ -13,6 +13,7 @@ from gen_jax.preflight.programs import PARTS, Setting, applies
 from gen_jax.run import initial_state
 from gen_jax.trainer import TrainingRun
 from gen_jax.training import keys
+from gen_jax.training import program as training_program
 
 CONFIG = toy_experiment.EXPERIMENT.presets["default"]
 
@@ -31,6 +32,15 @@ class Dispatched(Exception):
 
 def stop(*args, **static):
     raise Dispatched(args, static)
+
+
+def text_of_step(monkeypatch, program, state):
+    """The program that `advance` would compile with its real arguments."""
+    monkeypatch.setattr(training_program, "compiled_together", stop)
+    with pytest.raises(Dispatched) as caught:
+        program.advance(state, 0, 1)
+    (lowered,) = caught.value.args
+    return lowered.as_text()
 
 
 def text_of(compiled_together, call):
@@ -62,7 +72,7 @@ def run(request, tmp_path, monkeypatch):
     return trained, setting(config, trained.dataset)
 
 
-def test_programs_are_those_that_training_dispatches(run):
+def test_programs_are_those_that_training_dispatches(run, monkeypatch):
     trained, found = run
     assert found.resident == (trained.dataset.train.arrays is not None)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, trained.wanted)
@@ -71,7 +81,7 @@ def test_programs_are_those_that_training_dispatches(run):
     program = trained.program(0)
     examiner = trained.examiner
     try:
-        assert found.lower_train().as_text() == text_of(program._one_step, lambda: program.advance(state, 0, 1))
+        assert found.lower_train().as_text() == text_of_step(monkeypatch, program, state)
         chunk = examiner.sampler.chunk
         key = keys.derive(jax.random.key(0), "sample")
         drawn = text_of(examiner.sampler._sample, lambda: examiner.sampler(state, key, chunk))

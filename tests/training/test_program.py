@@ -1,8 +1,10 @@
 import dataclasses
 import functools
+import gc
 
 import flax.linen as nn
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -211,6 +213,29 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
     for seen, (step, number) in zip(state.carry, numbers, strict=True):
         key = key_paths.derive(jax.random.key(0), "transform", step, number)
         np.testing.assert_array_equal(seen, jax.random.normal(key, (8, 2)))
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"])
+def test_what_a_program_was_traced_to_is_not_kept(loop):
+    game, mesh = linear_game(), make_mesh(jax.devices()[:1])
+    program = Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
+    state, _, _ = program.advance(first_state(game, mesh), 0, 1)
+    assert traced("_step") == []
+
+    # A jitted function keeps it, and is found to.
+    @jax.jit
+    def _step(state):
+        return state.step + 1
+
+    _step(state)
+    assert len(traced("_step")) > 0
+
+
+def traced(name):
+    """What is left of functions of that name that were traced."""
+    gc.collect()
+    left = [thing for thing in gc.get_objects() if isinstance(thing, jax.extend.core.Jaxpr)]
+    return [jaxpr for jaxpr in left if jaxpr.debug_info.func_name == name]
 
 
 @pytest.mark.parametrize(("loop", "steps"), [(False, 1), (True, 5)])
