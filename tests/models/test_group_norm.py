@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.models.group_norm import EPSILON, GroupNorm, identity
+from gen_jax.models import group_norm
+from gen_jax.models.group_norm import EPSILON, GroupNorm, identity, normalised, of_flax
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 X = 3.0 + 2.0 * jax.random.normal(KEYS[0], (2, 3, 4, 6))
@@ -26,15 +27,19 @@ def ours(groups, activation, params, x):
     return GroupNorm(groups, activation).apply({"params": params}, x)
 
 
+@pytest.mark.parametrize("scaled", [1.0, 1e-3], ids=["", "variance as small as epsilon"])
+@pytest.mark.parametrize("form", [normalised, of_flax])
 @activations
 @divided
-def test_it_is_the_definition(groups, activation):
-    grouped = np.asarray(X, np.float64).reshape(2, 3, 4, groups, -1)
+def test_it_is_the_definition(groups, activation, form, scaled):
+    x = scaled * (X - 3.0)
+    grouped = np.asarray(x, np.float64).reshape(2, 3, 4, groups, -1)
     mean, variance = grouped.mean((1, 2, 4), keepdims=True), grouped.var((1, 2, 4), keepdims=True)
     scale, bias = (np.asarray(PARAMS[name], np.float64) for name in ("scale", "bias"))
     within = ((grouped - mean) / np.sqrt(variance + EPSILON)).reshape(X.shape)
     expected = activation(jnp.asarray(within * scale + bias, jnp.float32))
-    np.testing.assert_allclose(ours(groups, activation, PARAMS, X), expected, rtol=1e-5, atol=1e-5)
+    found = form(x, *(PARAMS[name].reshape(1, 1, 1, -1) for name in ("scale", "bias")), groups, activation)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @activations
@@ -64,15 +69,36 @@ def test_the_backward_pass_needs_the_input_alone_of_what_is_as_large():
     np.testing.assert_array_equal(large[0], X)
 
 
+def test_other_platforms_have_the_operations_of_flax_and_their_gradients(monkeypatch):
+    def lowered(platform):
+        step = jax.jit(lambda x: jax.vjp(lambda x: ours(2, nn.swish, PARAMS, x), x)[1](COTANGENT))
+        return step.trace(X).lower(lowering_platforms=(platform,)).as_text()
+
+    platforms = "cpu", "cuda", "tpu"
+    before = [lowered(platform) for platform in platforms]
+    monkeypatch.setattr(group_norm, "normalised", group_norm.of_flax)
+    after = [lowered(platform) for platform in platforms]
+    assert [text != other for text, other in zip(before, after, strict=True)] == [True, False, False]
+
+
 def test_equal_pixels_are_normalised_to_the_bias():
-    x = jnp.full((1, 4, 4, 6), 1000.1)
-    np.testing.assert_allclose(ours(2, identity, PARAMS, x), np.broadcast_to(PARAMS["bias"], x.shape), atol=0.1)
+    # Of numbers as large the mean square, rounded, is now and then less than the square of the mean.
+    x = jnp.broadcast_to(1000.0 + jnp.arange(100.0).reshape(-1, 1, 1, 1) / 7, (100, 3, 5, 6))
+    np.testing.assert_allclose(ours(2, identity, PARAMS, x), np.broadcast_to(PARAMS["bias"], x.shape), atol=0.3)
     assert np.isfinite(jax.grad(lambda x: ours(2, nn.swish, PARAMS, x).sum())(x)).all()
 
 
 def test_parameters_are_named_and_begin_as_those_of_flax():
     found, expected = (norm.init(KEYS[0], X)["params"] for norm in (GroupNorm(3), nn.GroupNorm(3)))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("form", [normalised, of_flax])
+def test_the_dtype_is_that_of_the_input(form):
+    scale, bias = (PARAMS[name].reshape(1, 1, 1, -1) for name in ("scale", "bias"))
+    found = form(X.astype(jnp.bfloat16), scale, bias, 2, nn.swish)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), form(X, scale, bias, 2, nn.swish), rtol=0.02, atol=0.02)
 
 
 def test_bfloat16_is_rounded_at_the_end_alone():
