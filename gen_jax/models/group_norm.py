@@ -15,8 +15,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gen_jax.models.platform import per_platform
-
 EPSILON = 1e-6
 """Added to the variance of a group."""
 
@@ -53,24 +51,8 @@ class GroupNorm(nn.Module):
             raise ValueError(f"{channels} channels cannot be divided into {self.groups} groups")
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        operation = per_platform(
-            cpu=functools.partial(normalised, groups=self.groups, activation=self.activation),
-            default=functools.partial(of_flax, groups=self.groups, activation=self.activation),
-        )
-        return operation(x.astype(self.dtype), *(parameter.reshape(1, 1, 1, channels) for parameter in (scale, bias)))
-
-
-def of_flax(
-    x: Float[Array, "batch height width channels"],
-    scale: Float[Array, "1 1 1 channels"],
-    bias: Float[Array, "1 1 1 channels"],
-    groups: int,
-    activation: Activation,
-) -> Float[Array, "batch height width channels"]:
-    """`normalised`, by the operations of Flax."""
-    norm = nn.GroupNorm(groups, epsilon=EPSILON, dtype=x.dtype, parent=None)
-    y: Any = norm.apply({"params": {"scale": scale.reshape(-1), "bias": bias.reshape(-1)}}, x)
-    return activation(y)
+        scale, bias = (parameter.reshape(1, 1, 1, channels) for parameter in (scale, bias))
+        return normalised(x.astype(self.dtype), scale, bias, self.groups, self.activation)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -82,29 +64,60 @@ def normalised(
     activation: Activation,
 ) -> Float[Array, "batch height width channels"]:
     """activation(scale * (x - mean) / sqrt(variance + EPSILON) + bias), mean and variance of each example's groups."""
-    return _forward(x, scale, bias, groups, activation)[0]
+    cpu, default = (functools.partial(form, groups=groups, activation=activation) for form in (by_hand, of_flax))
+    return jax.lax.platform_dependent(x, scale, bias, cpu=cpu, default=default)
 
 
 def _forward(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    wide = x.astype(jnp.float32)
-    mean = _mean(wide, groups)
-    # A difference of rounded numbers can be less than nothing.
-    variance = jnp.maximum(_mean(jnp.square(wide), groups) - jnp.square(mean), 0.0)
-    inverse = jax.lax.rsqrt(variance + EPSILON)
-    y = activation((wide - mean) * (inverse * scale) + bias)
-    return y.astype(x.dtype), (x, scale, bias, mean, inverse)
+    return normalised(x, scale, bias, groups, activation), (x, scale, bias)
 
 
 def _backward(
     groups: int, activation: Activation, residuals: tuple[jax.Array, ...], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """With n the normalised x and d the cotangent of scale * n + bias, that of x is
+) -> tuple[jax.Array, ...]:
+    forms = gradient_by_hand, gradient_of_flax
+    cpu, default = (functools.partial(form, groups=groups, activation=activation) for form in forms)
+    return jax.lax.platform_dependent(*residuals, cotangent, cpu=cpu, default=default)
+
+
+normalised.defvjp(_forward, _backward)
+
+
+def of_flax(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
+) -> Float[Array, "batch height width channels"]:
+    """`normalised`, by the operations of Flax."""
+    norm = nn.GroupNorm(groups, epsilon=EPSILON, dtype=x.dtype, parent=None)
+    y: Any = norm.apply({"params": {"scale": scale.reshape(-1), "bias": bias.reshape(-1)}}, x)
+    return activation(y)
+
+
+def gradient_of_flax(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
+) -> tuple[jax.Array, ...]:
+    """Those of x, scale and bias. XLA finds what is computed twice, and keeps what it computed first."""
+    return jax.vjp(functools.partial(of_flax, groups=groups, activation=activation), x, scale, bias)[1](cotangent)
+
+
+def by_hand(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
+) -> Float[Array, "batch height width channels"]:
+    """`normalised`, with all in float32 that is between the input and the output."""
+    mean, inverse = _statistics(x, groups)
+    y = activation((x.astype(jnp.float32) - mean) * (inverse * scale) + bias)
+    return y.astype(x.dtype)
+
+
+def gradient_by_hand(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
+) -> tuple[jax.Array, ...]:
+    """Those of x, scale and bias. With n the normalised x and d the cotangent of scale * n + bias, that of x is
 
     (scale d - mean(scale d) - n mean(scale d n)) / sqrt(variance + EPSILON),   means over a group.
     """
-    x, scale, bias, mean, inverse = residuals
+    mean, inverse = _statistics(x, groups)
     n = (x.astype(jnp.float32) - mean) * inverse
     (d,) = jax.vjp(activation, n * scale + bias)[1](cotangent.astype(jnp.float32))
     of_bias, of_scale = d.sum((1, 2), keepdims=True), (d * n).sum((1, 2), keepdims=True)
@@ -114,7 +127,15 @@ def _backward(
     return of_x.astype(x.dtype), of_scale.sum(0, keepdims=True), of_bias.sum(0, keepdims=True)
 
 
-normalised.defvjp(_forward, _backward)
+def _statistics(
+    x: Float[Array, "batch height width channels"], groups: int
+) -> tuple[Float[Array, "batch 1 1 channels"], Float[Array, "batch 1 1 channels"]]:
+    """The mean and 1 / sqrt(variance + EPSILON) of the group of each channel."""
+    wide = x.astype(jnp.float32)
+    mean = _mean(wide, groups)
+    # A difference of rounded numbers can be less than nothing.
+    variance = jnp.maximum(_mean(jnp.square(wide), groups) - jnp.square(mean), 0.0)
+    return mean, jax.lax.rsqrt(variance + EPSILON)
 
 
 def _mean(x: Float[Array, "batch height width channels"], groups: int) -> Float[Array, "batch 1 1 channels"]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax.models import group_norm
-from gen_jax.models.group_norm import EPSILON, GroupNorm, identity, normalised, of_flax
+from gen_jax.models.group_norm import EPSILON, GroupNorm, by_hand, gradient_by_hand, gradient_of_flax, identity, of_flax
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 X = 3.0 + 2.0 * jax.random.normal(KEYS[0], (2, 3, 4, 6))
@@ -28,7 +28,7 @@ def ours(groups, activation, params, x):
 
 
 @pytest.mark.parametrize("scaled", [1.0, 1e-3], ids=["", "variance as small as epsilon"])
-@pytest.mark.parametrize("form", [normalised, of_flax])
+@pytest.mark.parametrize("form", [by_hand, of_flax])
 @activations
 @divided
 def test_it_is_the_definition(groups, activation, form, scaled):
@@ -51,6 +51,15 @@ def test_gradients_are_those_of_its_operations(groups, activation):
 
 def pulled(function, groups, activation):
     return jax.tree.leaves(jax.vjp(functools.partial(function, groups, activation), PARAMS, X)[1](COTANGENT))
+
+
+@activations
+@divided
+def test_both_forms_have_the_same_gradients(groups, activation):
+    scale, bias = (PARAMS[name].reshape(1, 1, 1, -1) for name in ("scale", "bias"))
+    forms = gradient_by_hand, gradient_of_flax
+    for found, expected in zip(*(form(X, scale, bias, COTANGENT, groups, activation) for form in forms), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_it_can_be_differentiated_twice():
@@ -76,7 +85,8 @@ def test_other_platforms_have_the_operations_of_flax_and_their_gradients(monkeyp
 
     platforms = "cpu", "cuda", "tpu"
     before = [lowered(platform) for platform in platforms]
-    monkeypatch.setattr(group_norm, "normalised", group_norm.of_flax)
+    monkeypatch.setattr(group_norm, "by_hand", of_flax)
+    monkeypatch.setattr(group_norm, "gradient_by_hand", gradient_of_flax)
     after = [lowered(platform) for platform in platforms]
     assert [text != other for text, other in zip(before, after, strict=True)] == [True, False, False]
 
@@ -93,7 +103,7 @@ def test_parameters_are_named_and_begin_as_those_of_flax():
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-@pytest.mark.parametrize("form", [normalised, of_flax])
+@pytest.mark.parametrize("form", [by_hand, of_flax])
 def test_the_dtype_is_that_of_the_input(form):
     scale, bias = (PARAMS[name].reshape(1, 1, 1, -1) for name in ("scale", "bias"))
     found = form(X.astype(jnp.bfloat16), scale, bias, 2, nn.swish)
