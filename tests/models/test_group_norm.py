@@ -79,11 +79,11 @@ def test_the_backward_pass_needs_the_input_alone_of_what_is_as_large():
 
 
 def test_other_platforms_have_the_operations_of_flax_and_their_gradients(monkeypatch):
-    def step(x):
-        value, pull = jax.vjp(lambda x: ours(2, nn.swish, PARAMS, x), x)
-        return value, pull(COTANGENT)
-
     def lowered(platform):
+        def step(x):
+            value, pull = jax.vjp(lambda x: ours(2, nn.swish, PARAMS, x), x)
+            return value, pull(COTANGENT)
+
         return jax.jit(step).trace(X).lower(lowering_platforms=(platform,)).as_text()
 
     platforms = "cpu", "cuda", "tpu"
