@@ -217,10 +217,10 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
 
 @pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"])
 def test_what_a_program_was_traced_to_is_not_kept(loop):
-    game, mesh = linear_game(), make_mesh(jax.devices()[:1])
+    game, mesh, before = linear_game(), make_mesh(jax.devices()[:1]), len(traced("_step"))
     program = Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
     state, _, _ = program.advance(first_state(game, mesh), 0, 1)
-    assert traced("_step") == []
+    assert len(traced("_step")) == before
 
     # A jitted function keeps it, and is found to.
     @jax.jit
@@ -228,13 +228,14 @@ def test_what_a_program_was_traced_to_is_not_kept(loop):
         return state.step + 1
 
     _step(state)
-    assert len(traced("_step")) > 0
+    assert len(traced("_step")) > before
 
 
 def traced(name):
     """What is left of functions of that name that were traced."""
     gc.collect()
-    left = [thing for thing in gc.get_objects() if isinstance(thing, jax.extend.core.Jaxpr)]
+    # To ask some things whether they are an instance warns.
+    left = [thing for thing in gc.get_objects() if type(thing) is jax.extend.core.Jaxpr]
     return [jaxpr for jaxpr in left if jaxpr.debug_info.func_name == name]
 
 
