@@ -97,7 +97,7 @@ def test_other_platforms_have_the_operations_of_flax_and_their_gradients(monkeyp
 def test_equal_pixels_are_normalised_to_the_bias():
     # Of numbers as large the mean square, rounded, is now and then less than the square of the mean.
     x = jnp.broadcast_to(1000.0 + jnp.arange(100.0).reshape(-1, 1, 1, 1) / 7, (100, 3, 5, 6))
-    # The mean was off by two units of its last place here, by an order of summation that is XLA's; divided by sqrt(EPSILON).
+    # XLA's order of summation decides by how much the mean is off: here two units of its last place.
     bound = 4 * np.spacing(np.float32(x.max())) * np.abs(PARAMS["scale"]).max() / np.sqrt(EPSILON)
     np.testing.assert_allclose(ours(2, identity, PARAMS, x), np.broadcast_to(PARAMS["bias"], x.shape), 0, bound)
     assert np.isfinite(jax.grad(lambda x: ours(2, nn.swish, PARAMS, x).sum())(x)).all()
