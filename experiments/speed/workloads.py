@@ -46,6 +46,7 @@ class WGANGP:
     experiment: ClassVar[str] = "wgan_gp"
     preset: ClassVar[str] = "images"
 
+    cpu_parts: int = 2
     latent: int = 128
     width: int = 64
     critic_steps: int = 5

@@ -21,7 +21,7 @@ CHANNELS = 16
 NARROW = 4
 """Channels on either side up to which one matrix product is faster: those of an image, and one for its opacity."""
 
-PRODUCTS = 100e6
+PRODUCTS = 50e6
 """Products of a plain convolution from which on Winograd's form is worth the time that it takes to compile."""
 
 Operation = Callable[[jax.Array, jax.Array], jax.Array]

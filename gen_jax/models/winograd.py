@@ -28,8 +28,11 @@ from gen_jax.models.winograd_transforms import (
     transforms,
 )
 
-CACHE = 10_000_000
-"""Bytes of transformed tiles that are worked on at a time."""
+SHARED_CACHE = 10_000_000
+"""Bytes of transformed tiles that the only device of a CPU works on at a time; its cores share each operation."""
+
+OWN_CACHE = 500_000
+"""The same of each of several devices: a core computes a round alone, and its own cache holds all between two steps."""
 
 Padding = tuple[int, int]
 """Rows of zeros before and after an image, and columns likewise."""
@@ -170,7 +173,8 @@ def rounds_of(batch: int, size: tuple[int, int], kernel_shape: tuple[int, ...], 
     grouped = stride * stride * inputs
     image = 4 * points * math.prod(tiles_of(side) for side in size) * max(grouped, outputs)
     # The kernel is read again in every round, and should not be most of what is read.
-    images = max(1, max(CACHE, 4 * points * grouped * outputs) // image)
+    cache = OWN_CACHE if jax.local_device_count() > 1 else SHARED_CACHE
+    images = max(1, max(cache, 4 * points * grouped * outputs) // image)
     return next(rounds for rounds in range(1, batch + 1) if batch % rounds == 0 and batch // rounds <= images)
 
 

@@ -56,16 +56,20 @@ class Program:
           cpu_parts: whether each device, of a CPU, computes its part of a batch by itself.
           accumulate: parts into which a batch is cut; 1 where the bits are to be the same everywhere.
           remat: whether activations are computed again in the backward pass.
-          loop: whether many steps are one dispatch; None: on accelerators, and where one CPU device does not mind.
+          loop: whether many steps are one dispatch; None: on accelerators, and where a CPU does not mind.
         """
         self.game, self.source, self.mesh = rematerialised(game) if remat else game, source, mesh
         self.root = jax.random.key(seed)
-        # None until the first dispatch of a CPU device has looked for convolutions. Several devices of a CPU are waited
-        # for after each step, and virtual shards are one program on all numbers of devices.
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
+        # The virtual devices of a CPU share one pool of threads. With two dispatches in flight the devices of one can
+        # take the threads that the other's all-reduce waits for, and XLA ends the process.
+        self._waits = on_cpu and mesh.size > 1
+        # None until the first dispatch of a CPU has looked for convolutions. Where several devices exchange more than
+        # one array a turn each step is waited for, and virtual shards are one program on all numbers of devices.
         self.loop = loop
-        if loop is None and mesh.devices.flat[0].platform != "cpu":
+        if loop is None and not on_cpu:
             self.loop = True
-        elif loop is None and (mesh.size > 1 or reproducible):
+        elif loop is None and (reproducible or (mesh.size > 1 and not cpu_parts)):
             self.loop = False
         self.reduce: Reduction = whole_batch
         # Virtual shards and parts say by themselves which device does what.
@@ -81,7 +85,7 @@ class Program:
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
     def advance(self, state: State, step: int, steps: int) -> tuple[State, int, tuple[Metrics, ...]]:
-        """Dispatches up to `steps` steps, and waits for them on several CPU devices alone.
+        """Dispatches up to `steps` steps, and waits for them on several devices of a CPU alone.
 
         Args:
           state: the state after `step` steps. Donated: it must not be used again.
@@ -96,13 +100,12 @@ class Program:
             # Only arrays on the device feed many steps; a stream hands over one step at a time.
             steps = steps if self.source.same_feed else 1
             state, metrics = self._run(None, state, feed, self.root, jnp.int32(steps))
-            return state, step + steps, metrics
-        state, metrics = self._run(self.game.due(step), state, feed, self.root)
-        if self.mesh.size > 1:
-            # The virtual devices of a CPU share one pool of threads. With two steps in flight the devices of one can
-            # take the threads that the other's all-reduce waits for, and XLA ends the process.
+        else:
+            steps = 1
+            state, metrics = self._run(self.game.due(step), state, feed, self.root)
+        if self._waits:
             jax.block_until_ready(state)
-        return state, step + 1, metrics
+        return state, step + steps, metrics
 
     def lower(self, state: State) -> Any:
         """What `advance` dispatches for a state like this after 0 steps, ready to `compile()`; nothing runs.
@@ -123,7 +126,7 @@ class Program:
         return dataclasses.replace(state, step=self._count(state.step)), step + 1
 
     def _is_looped(self, state: State, feed: Any) -> bool:
-        """Whether many steps are one dispatch. The first time it lowers them, on one CPU device, to see."""
+        """Whether many steps are one dispatch. The first time it lowers them, on a CPU, to see."""
         if self.loop is None:
             looped = self._lower(None, state, feed, self.root, jnp.int32(1))
             self.loop = "stablehlo.convolution" not in looped.as_text()

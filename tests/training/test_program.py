@@ -249,10 +249,24 @@ def test_a_program_loops_where_it_is_told_to(loop, steps):
 
 @pytest.mark.parametrize(
     ("devices", "taps", "options", "steps"),
-    [(1, 1, {}, 3), (1, 3, {}, 1), (8, 1, {}, 1), (1, 1, {"reproducible": True}, 1)],
-    ids=["nothing convolves", "XLA convolves", "several devices", "reproducible"],
+    [
+        (1, 1, {}, 3),
+        (1, 3, {}, 1),
+        (8, 1, {}, 1),
+        (2, 1, {"cpu_parts": True}, 3),
+        (2, 3, {"cpu_parts": True}, 1),
+        (1, 1, {"reproducible": True}, 1),
+    ],
+    ids=[
+        "nothing convolves",
+        "XLA convolves",
+        "several devices",
+        "nothing convolves in parts",
+        "XLA convolves in parts",
+        "reproducible",
+    ],
 )
-def test_steps_are_looped_over_on_one_cpu_where_xla_convolves_nothing_itself(devices, taps, options, steps):
+def test_steps_are_looped_over_on_a_cpu_where_xla_convolves_nothing_itself(devices, taps, options, steps):
     # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
     def loss(params, variables, batch, key, carry):
         images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
