@@ -29,7 +29,7 @@ from gen_jax.models.winograd_transforms import (
 )
 
 SHARED_CACHE = 10_000_000
-"""Bytes of transformed tiles that the only device of a CPU works on at a time; its cores share each operation."""
+"""Bytes of transformed tiles that the only device of a CPU works on at a time; smaller rounds were slower."""
 
 OWN_CACHE = 500_000
 """The same of each of several devices: a core computes a round alone, and its own cache holds all between two steps."""

@@ -34,16 +34,18 @@ def scatter_plot(points: np.ndarray, centres: np.ndarray | None = None) -> np.nd
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.12, 5.12), dpi=100, layout="constrained")
+    figure = Figure(figsize=(5.12, 5.12), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot(aspect="equal")
+    # A fixed place: to find the best one takes Matplotlib longer than all the rest.
+    axes = figure.add_axes((0.13, 0.13, 0.85, 0.85), aspect="equal")
+    axes.tick_params(labelsize="small")
     if centres is not None:
         axes.scatter(
             centres[:, 0], centres[:, 1], s=120, facecolors="none", edgecolors="tab:red", linewidths=0.8, label="modes"
         )
     axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0, label="samples")
     # Below the plot: inside, it would hide a mode.
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    figure.legend(loc="lower center", ncols=2, fontsize="small")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 

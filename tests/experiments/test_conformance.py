@@ -8,6 +8,7 @@ import json
 import math
 import pkgutil
 import re
+import shutil
 from pathlib import Path
 
 import jax
@@ -105,13 +106,16 @@ class Trained:
 
     @functools.cached_property
     def broken(self) -> Path:
-        """The same run, stopped half way and continued."""
-        directory = self.directory.with_name("broken")
-        half = dataclasses.replace(self.config, run_dir=str(directory), steps=self.config.steps // 2)
-        say(self.experiment, half)
-        assert [path.name for path in (directory / "checkpoints").iterdir()] == [str(half.steps)]
-        said = say(self.experiment, dataclasses.replace(half, steps=self.config.steps))
-        assert f"continuing after step {half.steps}" in said
+        """The same run as it was half way, continued."""
+        steps, half = self.config.steps, self.config.steps // 2
+        directory = Path(shutil.copytree(self.directory, self.directory.with_name("broken")))
+        shutil.rmtree(directory / "checkpoints" / str(steps))
+        (directory / "samples" / f"{steps:08}.png").unlink()
+        metrics = directory / "metrics.jsonl"
+        lines = metrics.read_text().splitlines(keepends=True)
+        metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= half))
+        said = say(self.experiment, dataclasses.replace(self.config, run_dir=str(directory)))
+        assert f"continuing after step {half}" in said
         return directory
 
 

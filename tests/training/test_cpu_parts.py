@@ -108,7 +108,8 @@ def exchanges(lowered):
 
 def test_a_program_of_a_ddpm_on_two_devices_has_one_exchange():
     # Of two, each device of a CPU may wait for the other in another one; XLA then ends the process.
-    setting = Setting(ddpm.EXPERIMENT, ddpm.EXPERIMENT.presets["tiny"], load_dataset("digits"), jax.devices()[:2])
+    config = dataclasses.replace(ddpm.EXPERIMENT.presets["tiny"], channels=4, multipliers=(1,), attention=())
+    setting = Setting(ddpm.EXPERIMENT, config, load_dataset("digits"), jax.devices()[:2])
     assert exchanges(setting.lower_train()) == ["all-reduce"]
     assert exchanges(setting.lower_evaluate()) == ["all-gather"]
     assert exchanges(setting.lower_sample()) == ["all-gather"]
