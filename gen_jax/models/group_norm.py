@@ -20,6 +20,9 @@ EPSILON = 1e-6
 
 Activation = Callable[[jax.Array], jax.Array]
 
+# A network has many norms of one shape. Each form is traced once for it, and put in its place operation by operation.
+traced_once = functools.partial(jax.jit, static_argnames=("groups", "activation"), inline=True)
+
 
 def identity(x: jax.Array) -> jax.Array:
     """No activation."""
@@ -85,6 +88,7 @@ def _backward(
 normalised.defvjp(_forward, _backward)
 
 
+@traced_once
 def of_flax(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> Float[Array, "batch height width channels"]:
@@ -94,6 +98,7 @@ def of_flax(
     return activation(y)
 
 
+@traced_once
 def gradient_of_flax(
     x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, ...]:
@@ -101,6 +106,7 @@ def gradient_of_flax(
     return jax.vjp(functools.partial(of_flax, groups=groups, activation=activation), x, scale, bias)[1](cotangent)
 
 
+@traced_once
 def by_hand(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> Float[Array, "batch height width channels"]:
@@ -110,6 +116,7 @@ def by_hand(
     return y.astype(x.dtype)
 
 
+@traced_once
 def gradient_by_hand(
     x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, ...]:

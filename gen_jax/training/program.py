@@ -81,6 +81,11 @@ class Program:
         elif accumulate > 1:
             self.reduce = Microbatches(mesh, accumulate, unroll=not self.loop)
         self._out_shardings = (shardings or replicated(mesh), replicated(mesh))
+        # Where every step is the same, and nothing in it is repeated, a step by itself is what a loop repeats.
+        self._uniform = all(turn.every == turn.repeat == 1 for turn in game.turns)
+        # What is known of a program before it is compiled, which is not to be found out twice.
+        self._traced: Any = None
+        self._lowered: dict[tuple[bool, ...] | None, Any] = {}
         self._compiled: dict[tuple[bool, ...] | None, Any] = {}
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
@@ -130,6 +135,8 @@ class Program:
         if self.loop is None:
             looped = self._lower(None, state, feed, self.root, jnp.int32(1))
             self.loop = "stablehlo.convolution" not in looped.as_text()
+            if self.loop:
+                self._lowered[None] = looped
         return self.loop
 
     def _run(self, due: tuple[bool, ...] | None, *args: Any) -> tuple[State, tuple[Metrics, ...]]:
@@ -139,12 +146,20 @@ class Program:
         published DDPM 50 MB.
         """
         if due not in self._compiled:
-            self._compiled[due] = compiled_together(self._lower(due, *args))
+            lowered = self._lowered.pop(due, None) or self._lower(due, *args)
+            self._traced = None
+            self._compiled[due] = compiled_together(lowered)
+            del lowered
             give_back()
         return self._compiled[due](*args)
 
     def _lower(self, due: tuple[bool, ...] | None, *args: Any) -> Any:
-        function = self._steps if due is None else functools.partial(self._step, due=due)
+        self._traced = self._traced or jax.jit(functools.partial(self._step, due=None))
+        function: Any = functools.partial(self._step, due=due)
+        if due is None:
+            function = functools.partial(self._steps, self._traced)
+        elif self._uniform:
+            function = self._traced
         return jax.jit(function, donate_argnums=0, out_shardings=self._out_shardings).lower(*args)
 
     def _step(
@@ -158,10 +173,9 @@ class Program:
         alone = due is not None
         return train_step(self.game, draw, state, root, due=due, unroll=alone, reduce=self.reduce, layout=self.layout)
 
-    def _steps(self, state: State, feed: Any, root: Array, steps: Array) -> tuple[State, tuple[Metrics, ...]]:
-        # Jitted, so that it is traced once for both uses.
-        step = jax.jit(functools.partial(self._step, due=None))
-
+    def _steps(
+        self, step: Any, state: State, feed: Any, root: Array, steps: Array
+    ) -> tuple[State, tuple[Metrics, ...]]:
         def body(_: Array, loop: tuple[State, Any]) -> tuple[State, tuple[Metrics, ...]]:
             return step(loop[0], feed, root)
 

@@ -139,7 +139,7 @@ def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
     )
 
 
-def linear_game(look=lambda x: None):
+def linear_game(look=lambda x: None, repeat=2):
     """One weight, moved by the mean of the points' first dimension; what is quickest to compile."""
 
     def loss(params, variables, batch, key, carry):
@@ -148,7 +148,7 @@ def linear_game(look=lambda x: None):
 
     players = {"a": Player(("a",), loss, optax.sgd(0.5, momentum=0.9))}
     averages = {"a": optax.constant_schedule(0.9)}
-    return toy_game(scalar_nets(a=1.0), players, (Turn(("a",), repeat=2),), averages=averages)
+    return toy_game(scalar_nets(a=1.0), players, (Turn(("a",), repeat=repeat),), averages=averages)
 
 
 def test_each_device_computes_the_loss_of_its_share_of_the_batch():
@@ -215,9 +215,10 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
         np.testing.assert_array_equal(seen, jax.random.normal(key, (8, 2)))
 
 
-@pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"])
-def test_what_a_program_was_traced_to_is_not_kept(loop):
-    game, mesh, before = linear_game(), make_mesh(jax.devices()[:1]), len(traced("_step"))
+@pytest.mark.parametrize("repeat", [1, 2])
+@pytest.mark.parametrize("loop", [False, True, None], ids=["unrolled", "looped", "as it likes"])
+def test_what_a_program_was_traced_to_is_not_kept(loop, repeat):
+    game, mesh, before = linear_game(repeat=repeat), make_mesh(jax.devices()[:1]), len(traced("_step"))
     program = Program(game, resident(game, POINTS, 8), mesh, 0, loop=loop)
     state, _, _ = program.advance(first_state(game, mesh), 0, 1)
     assert len(traced("_step")) == before
@@ -247,6 +248,33 @@ def test_a_program_loops_where_it_is_told_to(loop, steps):
     assert int(state.step) == step == steps
 
 
+def convolving_game(taps, repeat, look=lambda: None):
+    """A kernel of so many taps that is moved by a pixel of what it makes of points."""
+
+    # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
+    def loss(params, variables, batch, key, carry):
+        look()
+        images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
+        return convolution(images, params["a"]["w"])[:, 0, 0, 0], Aux()
+
+    players = {"a": Player(("a",), loss, optax.sgd(0.5))}
+    return toy_game(scalar_nets(a=jnp.ones((taps, taps, 5, 5))), players, (Turn(("a",), repeat=repeat),))
+
+
+@pytest.mark.parametrize(
+    ("taps", "repeat", "times"),
+    [(1, 1, 1), (3, 1, 1), (1, 2, 1), (3, 2, 2)],
+    ids=["in a loop", "by itself", "repeats in a loop", "repeats by themselves"],
+)
+def test_a_step_is_traced_once_unless_its_repeats_are_to_be_written_out(taps, repeat, times):
+    seen, mesh = [], make_mesh(jax.devices()[:1])
+    game = convolving_game(taps, repeat, look=lambda: seen.append(1))
+    program, state = Program(game, resident(game, POINTS, 8), mesh, 0), first_state(game, mesh)
+    for step in range(3):
+        state, _, _ = program.advance(state, step, 1)
+    assert len(seen) == times
+
+
 @pytest.mark.parametrize(
     ("devices", "taps", "options", "steps"),
     [
@@ -267,14 +295,8 @@ def test_a_program_loops_where_it_is_told_to(loop, steps):
     ],
 )
 def test_steps_are_looped_over_on_a_cpu_where_xla_convolves_nothing_itself(devices, taps, options, steps):
-    # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
-    def loss(params, variables, batch, key, carry):
-        images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
-        return convolution(images, params["a"]["w"])[:, 0, 0, 0], Aux()
-
-    players = {"a": Player(("a",), loss, optax.sgd(0.5))}
     mesh = make_mesh(jax.devices()[:devices])
-    game = toy_game(scalar_nets(a=jnp.ones((taps, taps, 5, 5))), players, (Turn(("a",), repeat=2),))
+    game = convolving_game(taps, repeat=2)
     program = Program(game, resident(game, POINTS, 8, mesh=mesh), mesh, 0, **options)
     state, step, _ = program.advance(first_state(game, mesh), 0, 3)
     assert int(state.step) == step == steps
