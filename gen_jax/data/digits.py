@@ -3,10 +3,13 @@
 They are the test part of the UCI "Optical Recognition of Handwritten Digits" set (Alpaydin and Kaynak 1998).
 """
 
+from importlib import metadata
+
 import numpy as np
 from jaxtyping import Int32
 
-from gen_jax.data.dataset import Dataset, Split, fingerprint
+from gen_jax.data.cache import cached
+from gen_jax.data.dataset import Arrays, Dataset, Split, fingerprint
 from gen_jax.data.decode import fit
 
 HELD_OUT = 0.2
@@ -14,15 +17,15 @@ HELD_OUT = 0.2
 
 def digits(image_size: int | None = None) -> Dataset:
     """The digits as uint8 (8, 8, 1) images, or resized to `image_size`; a fixed fifth of every class is held out."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    raw, label = load_digits(return_X_y=True)
+    # To import scikit-learn takes longer than all that is done here.
+    stored = cached(f"digits-scikit-learn-{metadata.version('scikit-learn')}", from_scikit_learn)
     # Grey levels 0..16: spread over the whole of 0..255.
-    images = np.rint(raw.reshape(-1, 8, 8) * (255.0 / 16.0)).astype(np.uint8)
+    images, label = np.rint(stored["x"] * (255.0 / 16.0)).astype(np.uint8), stored["label"]
     if image_size is not None:
+        from PIL import Image
+
         images = np.stack([np.asarray(fit(Image.fromarray(image), image_size)) for image in images])
-    arrays = {"x": images[..., None], "label": label.astype(np.int32)}
+    arrays = {"x": images[..., None], "label": label}
     held_out = stratified(arrays["label"], HELD_OUT)
     test = np.isin(np.arange(len(label)), held_out)
     return Dataset(
@@ -33,6 +36,14 @@ def digits(image_size: int | None = None) -> Dataset:
         fingerprint=fingerprint("digits", arrays["x"].shape, HELD_OUT),
         class_names=tuple("0123456789"),
     )
+
+
+def from_scikit_learn() -> Arrays:
+    """All digits: "x", uint8 (1797, 8, 8) from 0 to 16, and "label", int32 (1797,)."""
+    from sklearn.datasets import load_digits
+
+    raw, label = load_digits(return_X_y=True)
+    return {"x": raw.reshape(-1, 8, 8).astype(np.uint8), "label": label.astype(np.int32)}
 
 
 def stratified(label: Int32[np.ndarray, " size"], share: float) -> Int32[np.ndarray, " held_out"]:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 from gen_jax.data import load_dataset
@@ -53,3 +54,20 @@ def test_stratified_takes_the_share_of_every_class():
     chosen = stratified(label, 0.1)
     np.testing.assert_array_equal(np.bincount(label[chosen]), [1, 2, 5])
     assert len(np.unique(chosen)) == 8
+
+
+def test_scikit_learn_is_asked_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path))
+    first = load_dataset("digits")
+
+    def fail(**options):
+        raise AssertionError("the digits were read again")
+
+    monkeypatch.setattr("sklearn.datasets.load_digits", fail)
+    again = load_dataset("digits", image_size=8)
+    for one, other in ((first.train, again.train), (first.test, again.test)):
+        np.testing.assert_array_equal(one.arrays["x"], other.arrays["x"])
+        np.testing.assert_array_equal(one.arrays["label"], other.arrays["label"])
+    next(tmp_path.iterdir()).write_bytes(b"damaged")
+    with pytest.raises(AssertionError, match="read again"):
+        load_dataset("digits")
