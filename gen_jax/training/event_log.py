@@ -2,8 +2,9 @@
 
 import contextlib
 import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from etils import epath
@@ -14,7 +15,9 @@ class EventLog:
 
     def __init__(self, directory: epath.PathLike, step: int):
         """The events of a run that continues after `step` steps; TensorBoard forgets later ones."""
-        from tensorboardX.proto import event_pb2
+        # It imports PyTorch where that is installed, for what is not used here: seconds, and hundreds of megabytes.
+        with hidden("torch"):
+            from tensorboardX.proto import event_pb2
 
         self._directory = epath.Path(directory)
         self._file: Any = None
@@ -62,3 +65,18 @@ def new_file(directory: epath.Path) -> Any:
     file = RecordWriter(str(directory / f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"))
     file.write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
     return file
+
+
+@contextlib.contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """As if it were not installed, unless it was imported before."""
+    if package in sys.modules:
+        yield
+        return
+    modules: dict[str, Any] = sys.modules
+    # To import what is None here raises ModuleNotFoundError.
+    modules[package] = None
+    try:
+        yield
+    finally:
+        del modules[package]

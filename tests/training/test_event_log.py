@@ -3,6 +3,9 @@ import errno
 import io
 import os
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,7 @@ import tensorboardX.event_file_writer
 import tensorboardX.record_writer
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from gen_jax.training.event_log import EventLog
+from gen_jax.training.event_log import EventLog, hidden
 
 
 def crc32c(data):
@@ -252,3 +255,27 @@ def test_files_made_within_the_same_second_leave_each_other_alone(tmp_path, open
         log.flush()
         log.close()
     assert shown(tmp_path) == [(step, "loss", float(step)) for step in range(1, 6)]
+
+
+def test_pytorch_is_not_imported(tmp_path):
+    (tmp_path / "torch.py").write_text("raise AssertionError('PyTorch was imported')\n")
+    code = (
+        "from gen_jax.training.event_log import EventLog; EventLog('.', 0).add(1, {'loss': 2.0})\n"
+        "try: import torch\n"
+        "except AssertionError as error: print(error, 'afterwards')"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("PyTorch was imported afterwards\n", "")
+
+
+def test_what_was_imported_is_not_hidden():
+    with hidden("struct"):
+        import struct as found
+    assert found is struct
+    with hidden("no_such_package"), pytest.raises(ModuleNotFoundError):
+        import no_such_package  # noqa: F401
+    assert "no_such_package" not in sys.modules
