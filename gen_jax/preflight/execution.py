@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gen_jax.preflight.hlo import Computation, Instruction, Module
+from gen_jax.preflight.hlo import CALLS, Computation, Instruction, Module
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def execution(module: Module, weigh: Callable[[Executed], float]) -> Execution:
             elif line.opcode == "conditional":
                 branches = [list(run(branch, times, loops)) for branch in branch_names(line)]
                 yield from max(branches, key=lambda branch: sum(weigh(each) * each.times for each in branch))
-            elif line.opcode in ("call", "async-start"):
+            elif line.opcode in CALLS:
                 for called in line.called:
                     yield from run(called, times, loops)
             else:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from gen_jax.preflight.shapes import Shape, parse_shape
 
+CALLS = ("call", "call-start", "async-start")
+"""Runs a computation as it stands: at once, on another unit of the chip (a SparseCore of tpu7x), or beside others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instruction:

@@ -22,7 +22,7 @@ for each use.
 
 from collections.abc import Iterable, Iterator
 
-from gen_jax.preflight.hlo import Computation, Instruction, Module
+from gen_jax.preflight.hlo import CALLS, Computation, Instruction, Module
 from gen_jax.preflight.shapes import Leaf
 
 FREE = frozenset(
@@ -66,7 +66,7 @@ class Traffic:
         opcode = line.opcode
         if opcode in FREE or opcode.endswith("-done"):
             return 0
-        if opcode in ("while", "conditional", "call", "async-start"):
+        if opcode in ("while", "conditional", *CALLS):
             return 0
         if opcode == "custom-call" and line.attribute("custom_call_target") in FREE_CALLS:
             return 0

@@ -102,6 +102,29 @@ def test_one_that_a_wrapper_starts():
     assert [(each.kind, each.bytes, each.group_size, each.count) for each in found] == [("reduce-scatter", 256, 8, 1)]
 
 
+def test_one_that_another_unit_of_the_chip_runs():
+    called = """
+%called (p: f32[64], q: f32[2,4]) -> (f32[64], f32[2,4]) {
+  %p = f32[64] parameter(0)
+  %q = f32[2,4] parameter(1)
+  ROOT %r = (f32[64], f32[2,4]) all-reduce(%p, %q), replica_groups=[1,8]<=[8], to_apply=%add
+}, execution_thread="sparsecore"
+"""
+    found = of(
+        """
+  %x = f32[64] parameter(0)
+  %y = f32[2,4] parameter(1)
+  %b = s32[]{:S(2)} custom-call(), custom_call_target="PrepareAsyncCallStart"
+  %t = token[] custom-call(%b), custom_call_target="PrepareAsyncCallDone"
+  %s = ((f32[64], f32[2,4], token[]), (f32[64], f32[2,4])) call-start(%x, %y, %t),
+... async_execution_thread="sparsecore", to_apply=%called
+  ROOT %d = (f32[64], f32[2,4]) call-done(%s)
+""".replace("\n...", ""),
+        called,
+    )
+    assert found == [Collective("all-reduce", 256 + 32, 8, 1, "f32", 2, "(argument)")]
+
+
 SCATTERED = """
 %scatter (p: f32[16,8], q: f32[4]) -> (f32[2,8], f32[1]) {
   %p = f32[16,8] parameter(0)
