@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -120,6 +121,14 @@ def nothing_to_save() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Preempted("preempted outside of training; the same command starts or continues it")
 
+    def ignored(what: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised while it frees objects, in finalizers and callbacks of the garbage collector; so
+        # the signal comes once more, when that is over.
+        if isinstance(what.exc_value, Preempted):
+            threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            ignored_before(what)
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -128,9 +137,11 @@ def nothing_to_save() -> Iterator[None]:
     # A program that has joined other processes by itself leaves SIGTERM to JAX.
     numbers = (signal.SIGINT,) if joined() else (signal.SIGINT, signal.SIGTERM)
     handlers = {number: signal.signal(number, stop) for number in numbers}
+    ignored_before, sys.unraisablehook = sys.unraisablehook, ignored
     try:
         yield
     finally:
+        sys.unraisablehook = ignored_before
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -358,6 +360,44 @@ def test_a_signal_before_training_is_a_preemption_and_no_traceback(capsys, monke
     assert exit.value.code == 75
     assert capsys.readouterr() == ("preempted outside of training; the same command starts or continues it\n", "")
     assert signal.getsignal(number) is before
+
+
+class Signals:
+    """An object in whose finalizer a signal arrives; Python drops what is raised there."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_arrives_while_an_object_is_freed_is_not_lost(capsys, monkeypatch, number):
+    before = sys.unraisablehook
+
+    def train_run(*arguments):
+        Signals(number)
+        time.sleep(60)
+
+    monkeypatch.setattr("gen_jax.trainer.train_run", train_run)
+    with pytest.raises(SystemExit) as exit:
+        main(TOY, [])
+    assert exit.value.code == 75
+    assert capsys.readouterr() == ("preempted outside of training; the same command starts or continues it\n", "")
+    assert sys.unraisablehook is before
+
+
+def test_what_else_is_dropped_while_an_object_is_freed_is_shown_as_before(monkeypatch):
+    class Fails:
+        def __del__(self):
+            raise ZeroDivisionError
+
+    seen = []
+    monkeypatch.setattr("sys.unraisablehook", lambda what: seen.append(what.exc_type))
+    monkeypatch.setattr("gen_jax.trainer.train_run", lambda *arguments: Fails() and None)
+    main(TOY, [])
+    assert seen == [ZeroDivisionError]
 
 
 def test_nothing_but_errors_of_the_user_is_caught(monkeypatch):
