@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before JAX is imported: the tests of sharding want several devices on one CPU.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -13,6 +14,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import pytest
+from jax._src import compiler
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -30,6 +32,19 @@ for name, value in (("compilation_cache_dir", str(compiled)), ("persistent_cache
 # Compiling is most of the time here, so it is done as cheaply as XLA can. What is said of bits is tested on programs as
 # users have them: in other processes, and in files that use the fixture below.
 jax.config.update("jax_disable_most_optimizations", True)
+compile_options_for_users = compiler.get_compile_options
+
+
+def compile_options(*given: Any, env_options_overrides: dict[str, Any] | None = None, **named: Any) -> Any:
+    """Those of JAX, and while its optimisations are off XLA's older emitters: half the time of a small program."""
+    overrides = dict(env_options_overrides or {})
+    if jax.config.values["jax_disable_most_optimizations"]:
+        overrides = {"xla_cpu_use_fusion_emitters": False} | overrides
+    return compile_options_for_users(*given, env_options_overrides=overrides or None, **named)
+
+
+# No setting of JAX reaches this one, and XLA reads its flags once a process.
+compiler.get_compile_options = compile_options
 
 
 # Files of a few long tests. Begun last, one would keep one process busy while the other has nothing left to do.

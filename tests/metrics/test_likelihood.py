@@ -152,6 +152,7 @@ def test_same_seed_gives_the_same_number_and_another_seed_another():
     assert first.mean != sampler(seed=1)(state).mean
 
 
+@pytest.mark.usefixtures("compiled_as_for_users")
 def test_devices_share_a_batch_and_with_virtual_shards_agree_to_the_bit():
     def found(devices):
         shards = VirtualShards(make_mesh(jax.devices()[:devices]), unroll=False)
