@@ -70,7 +70,8 @@ def test_another_c_library_is_not_asked(begun, monkeypatch):
 def test_an_experiment_runs_with_them(tmp_path):
     root = Path(huge_pages.__file__).parents[1]
     environment = {key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}
-    (tmp_path / "sitecustomize.py").write_text("import os, sys\nprint(os.environ.get('GLIBC_TUNABLES'), os.getpid())\n")
+    say = "import os\nprint(os.environ.get('GLIBC_TUNABLES'), os.getpid(), flush=True)\n"
+    (tmp_path / "sitecustomize.py").write_text(say)
     environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{root}"
     command = [sys.executable, "-m", "experiments.vae", "--preset", "none"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
