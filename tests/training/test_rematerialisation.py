@@ -1,6 +1,7 @@
 """What is kept for the backward pass; that nothing else changes is tested in test_scaling.py."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from jax.ad_checkpoint import checkpoint_name
+from jax.extend.core import Literal, jaxprs_in_params
 from toy_games import after, numbered_batch, scalar_nets, toy_game
 
 from gen_jax.losses import gradient_penalty
@@ -57,6 +59,32 @@ def test_the_outputs_of_blocks_alone_are_kept():
     assert kept(plain) >= 9
     # The batch, and what the first two blocks gave: the last one's output is needed for nothing.
     assert kept(again) == 3
+
+
+def recomputations(jaxpr):
+    """What is computed again in a backward pass, the parts of parts included, in order."""
+    for equation in jaxpr.eqns:
+        inner = [recomputations(part) for part in jaxprs_in_params(equation.params)]
+        found = list(itertools.chain(*inner))
+        if equation.params.get("differentiated") and not found:
+            found = [equation]
+        yield from found
+
+
+def test_each_block_is_computed_again_by_itself_once_its_gradient_is_there():
+    game = rematerialised(game_of(chain))
+    batch = numbered_batch(game)(0, 0)
+
+    def objective(w):
+        return game.players["a"].loss({"a": {"w": w}}, {}, batch, jax.random.key(0), None)[0].mean()
+
+    jaxpr = jax.make_jaxpr(jax.grad(objective))(jnp.float32(0.5)).jaxpr
+    again = list(recomputations(jaxpr))
+    sines = [sum(part.primitive.name == "sin" for part in equation.params["jaxpr"].eqns) for equation in again]
+    assert [count for count in sines if count] == [2, 2, 2]
+    # From the last block to the first, each takes what the one before it gave.
+    for later, earlier in itertools.pairwise(again):
+        assert set(later.outvars) & {given for given in earlier.invars if not isinstance(given, Literal)}
 
 
 def test_a_game_learns_the_same_with_the_same_noise():
