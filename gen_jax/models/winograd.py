@@ -32,7 +32,7 @@ SHARED_CACHE = 10_000_000
 """Bytes of transformed tiles that the only device of a CPU works on at a time; smaller rounds were slower."""
 
 OWN_CACHE = 500_000
-"""The same of each of several devices: a core computes a round alone, and its own cache holds all between two steps."""
+"""The same of each of several devices: a core computes its part alone, with what its own cache holds."""
 
 Padding = tuple[int, int]
 """Rows of zeros before and after an image, and columns likewise."""
@@ -175,7 +175,10 @@ def rounds_of(batch: int, size: tuple[int, int], kernel_shape: tuple[int, ...], 
     # The kernel is read again in every round, and should not be most of what is read.
     cache = OWN_CACHE if jax.local_device_count() > 1 else SHARED_CACHE
     images = max(1, max(cache, 4 * points * grouped * outputs) // image)
-    return next(rounds for rounds in range(1, batch + 1) if batch % rounds == 0 and batch // rounds <= images)
+    # Outside of `shard_map` the batch may be that of all devices. Each then has a part of every round: one that cannot
+    # be split would be fetched and computed whole by every device.
+    parts = 1 if jax.sharding.get_abstract_mesh().manual_axes else math.gcd(batch, jax.local_device_count())
+    return next(n for n in range(1, batch + 1) if batch % (n * parts) == 0 and batch // (n * parts) <= images)
 
 
 def flat(tiles: jax.Array) -> jax.Array:

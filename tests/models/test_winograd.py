@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 
 import jax
@@ -107,16 +108,35 @@ def test_of_stride_2_it_is_the_convolution_and_has_the_gradient_of_its_kernel(si
     np.testing.assert_allclose(gradient, pull(cotangent)[0], rtol=1e-4, atol=2e-4)
 
 
+EIGHT = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def on_each_device(function, *given):
+    """What a function makes of each device's part of what is given."""
+    split = jax.sharding.PartitionSpec("data")
+    return jax.jit(jax.shard_map(function, mesh=EIGHT, in_specs=split, out_specs=split))(*given)
+
+
 def test_the_only_device_of_a_cpu_has_the_cache_of_all_cores_and_one_of_several_that_of_a_core(monkeypatch):
     # 36 points of 64 tiles of 32 channels are 288 KiB an image.
-    assert rounds_of(32, (32, 32), (3, 3, 32, 32), 1) == 32
+    found = []
+    on_each_device(lambda x: found.append(rounds_of(len(x), (32, 32), (3, 3, 32, 32), 1)) or x, np.zeros(8 * 32))
+    assert found == [32]
     monkeypatch.setattr(jax, "local_device_count", lambda: 1)
     assert rounds_of(32, (32, 32), (3, 3, 32, 32), 1) == 1
     assert rounds_of(64, (32, 32), (3, 3, 32, 32), 1) == 2
 
 
+def test_a_batch_that_is_not_split_yet_has_in_every_round_as_many_images_for_each_device():
+    assert rounds_of(32, (32, 32), (3, 3, 32, 32), 1) == 4
+    # Of 12 images no eighth is whole: four devices have one each.
+    assert rounds_of(12, (32, 32), (3, 3, 32, 32), 1) == 3
+    assert rounds_of(7, (32, 32), (3, 3, 32, 32), 1) == 7
+
+
 def test_a_batch_is_worked_through_in_rounds_that_fit_the_cache(monkeypatch):
-    monkeypatch.setattr(winograd_file, "OWN_CACHE", 2_500_000)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr(winograd_file, "SHARED_CACHE", 2_500_000)
     assert rounds_of(64, (32, 32), (3, 3, 64, 64), 1) == 16
     assert rounds_of(64, (8, 8), (3, 3, 4, 4), 1) == 1
     # No divisor but the batch itself.
@@ -131,7 +151,7 @@ def test_a_batch_is_worked_through_in_rounds_that_fit_the_cache(monkeypatch):
 def test_rounds_change_nothing(monkeypatch, taps, stride):
     x, kernel = operands(32, 32, 32, 64, 16, taps)
     outputs = 32 // stride
-    monkeypatch.setattr(winograd_file, "OWN_CACHE", 2_500_000)
+    monkeypatch.setattr(winograd_file, "OWN_CACHE", 300_000)
     assert rounds_of(32, (outputs, outputs), kernel.shape, stride) > 1
     one_by_one = [convolve(x[n : n + 1], kernel, (1, 1), stride) for n in range(32)]
     found = convolve(x, kernel, (1, 1), stride)
@@ -141,11 +161,11 @@ def test_rounds_change_nothing(monkeypatch, taps, stride):
     np.testing.assert_allclose(kernel_gradient(x, g, taps, (1, 1), stride), alone, rtol=1e-4, atol=1e-2)
 
 
-def test_split_over_eight_devices_it_gives_the_same(monkeypatch):
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-    x, kernel = operands(64, 16, 16, 64, 64, 3)
-    monkeypatch.setattr(winograd_file, "OWN_CACHE", 5_000_000)
-    assert rounds_of(64, (16, 16), kernel.shape, 1) > 1
-    found = jax.jit(lambda x, kernel: winograd(x, kernel, (1, 1)))(jax.device_put(x, split), kernel)
-    np.testing.assert_allclose(found, winograd(x, kernel, (1, 1)), rtol=1e-4, atol=1e-4)
+def test_split_over_eight_devices_it_gives_the_same_and_exchanges_nothing():
+    split = jax.sharding.NamedSharding(EIGHT, jax.sharding.PartitionSpec("data"))
+    x, kernel = operands(64, 32, 32, 64, 64, 3)
+    assert rounds_of(64, (32, 32), kernel.shape, 1) > 1
+    x = jax.device_put(x, split)
+    compute = jax.jit(lambda x, kernel: winograd(x, kernel, (1, 1))).lower(x, kernel).compile()
+    np.testing.assert_allclose(compute(x, kernel), winograd(x, kernel, (1, 1)), rtol=1e-4, atol=1e-4)
+    assert not re.findall("all-gather|all-reduce|all-to-all|collective-permute", compute.as_text())

@@ -12,6 +12,7 @@ from experiments import ddpm
 from gen_jax.config import Config
 from gen_jax.data import load_dataset
 from gen_jax.devices import in_cpu_parts, mesh_for_features
+from gen_jax.models import convolution, winograd
 from gen_jax.preflight.programs import Setting
 from gen_jax.training import Aux, Player, Program, Turn, keys
 from gen_jax.training.cpu_parts import CPUParts
@@ -106,10 +107,14 @@ def exchanges(lowered):
     return re.findall(rf" ({operations})(?:-start)?\(", lowered.compile().as_text())
 
 
-def test_a_program_of_a_ddpm_on_two_devices_has_one_exchange():
+def test_a_program_of_a_ddpm_on_two_devices_has_one_exchange(monkeypatch):
     # Of two, each device of a CPU may wait for the other in another one; XLA then ends the process.
-    config = dataclasses.replace(ddpm.EXPERIMENT.presets["tiny"], channels=4, multipliers=(1,), attention=())
-    setting = Setting(ddpm.EXPERIMENT, config, load_dataset("digits"), jax.devices()[:2])
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    for module, name, least in ((convolution, "PRODUCTS", 0), (convolution, "CHANNELS", 8), (winograd, "OWN_CACHE", 1)):
+        # Where convolutions take Winograd's form, in rounds of an image for each device.
+        monkeypatch.setattr(module, name, least)
+    config = dataclasses.replace(ddpm.EXPERIMENT.presets["tiny"], channels=8, multipliers=(1,), attention=())
+    setting = Setting(ddpm.EXPERIMENT, config, load_dataset("digits", image_size=16), jax.devices()[:2])
     assert exchanges(setting.lower_train()) == ["all-reduce"]
     assert exchanges(setting.lower_evaluate()) == ["all-gather"]
     assert exchanges(setting.lower_sample()) == ["all-gather"]
