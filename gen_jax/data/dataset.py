@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 
+from gen_jax.data.aligned import aligned
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -19,7 +21,8 @@ class Split:
     Attributes:
         size: how many examples there are.
         arrays: "x" uint8 (size, H, W, C) or float32 (size, 2), and where there are labels "label" int32 (size,);
-            None for a split too large to be decoded up front, which streams.
+            None for a split too large to be decoded up front, which streams. They are read-only, and lie where the
+            devices of a CPU share them.
         read: random access for a streaming split: int positions (n,) -> the same keys with n rows. Must be safe to call
             from several threads.
     """
@@ -31,6 +34,8 @@ class Split:
     def __post_init__(self) -> None:
         if (self.arrays is None) == (self.read is None):
             raise ValueError("a split is either arrays in memory or a function that reads: give exactly one")
+        if self.arrays is not None:
+            object.__setattr__(self, "arrays", {name: aligned(array) for name, array in self.arrays.items()})
 
     def load(self, indices: np.ndarray) -> Arrays:
         """The examples at the positions `indices` (n,): "x", "label" where there are labels, and "index" int32 (n,)."""
