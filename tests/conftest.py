@@ -48,8 +48,10 @@ compiler.get_compile_options = compile_options
 
 
 # Files of a few long tests. Begun last, one would keep one process busy while the other has nothing left to do.
-LONGEST = ("conformance", "reduction", "kills", "mutations", "launch", "scaling", "replay", "trainer", "checkpoints")
-LONGEST += ("program", "sharding", "run", "cpu_parts", "resume")
+LONGEST = (
+    *("conformance", "reduction", "kills", "mutations", "launch", "scaling", "replay"),
+    *("trainer", "checkpoints", "program", "sharding", "run", "cpu_parts", "resume"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
