@@ -16,8 +16,8 @@ from gen_jax.data import load_dataset
 from gen_jax.metrics.collected import evenly_spread
 from gen_jax.metrics.feature_measures import feature_measures
 from gen_jax.metrics.feature_scores import feature_scores
-from gen_jax.pages.page import number
-from gen_jax.terminal import print_table
+from gen_jax.show.page import number
+from gen_jax.show.terminal import print_table
 from gen_jax.training.sharding import make_mesh
 
 

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
-from gen_jax.run import initial_state
+from gen_jax.run.setup import initial_state
 from gen_jax.training.program import Program
 from gen_jax.training.sharding import replicated
 from gen_jax.training.state import State

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import optax
 
+from gen_jax import main
 from gen_jax.config import Betas, Config, Count
 from gen_jax.data import Signed
 from gen_jax.data.info import DataInfo
-from gen_jax.experiment import Experiment, main
+from gen_jax.experiment import Experiment
 from gen_jax.losses import non_saturating
 from gen_jax.methods import gan
 from gen_jax.methods.checks import require_size

@@ -15,11 +15,12 @@ from typing import Annotated, Literal
 import jax.numpy as jnp
 import optax
 
+from gen_jax import main
 from gen_jax.config import Config, Count, Decay, Free, Steps, Weight, Widths, Within
 from gen_jax.data import Signed
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
-from gen_jax.experiment import Experiment, main
+from gen_jax.experiment import Experiment
 from gen_jax.losses import NoiseSchedule, cosine_betas, linear_betas
 from gen_jax.methods import diffusion
 from gen_jax.methods.checks import require_size

@@ -17,10 +17,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
+from gen_jax import main
 from gen_jax.config import Betas, Config, Count, Widths
 from gen_jax.data import Identity, Signed
 from gen_jax.data.info import DataInfo
-from gen_jax.experiment import Experiment, main
+from gen_jax.experiment import Experiment
 from gen_jax.losses import minimax, non_saturating
 from gen_jax.methods import gan, normal_prior, uniform_prior
 from gen_jax.models import MLP, MaxoutDiscriminator, MLPGenerator

@@ -16,10 +16,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
+from gen_jax import main
 from gen_jax.config import Config, Count, Decay, Weight, Widths
 from gen_jax.data import Binarized, Identity, Signed, Transform, Unit
 from gen_jax.data.info import DataInfo
-from gen_jax.experiment import Experiment, main
+from gen_jax.experiment import Experiment
 from gen_jax.methods import vae
 from gen_jax.methods.checks import require_size
 from gen_jax.methods.likelihoods import Likelihood, bernoulli, discretized_logistic, gaussian

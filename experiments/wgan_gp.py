@@ -17,10 +17,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
+from gen_jax import main
 from gen_jax.config import Betas, Config, Count, Decay, Steps, Weight, Widths, Within
 from gen_jax.data import Scaled, Signed
 from gen_jax.data.info import DataInfo
-from gen_jax.experiment import Experiment, main
+from gen_jax.experiment import Experiment
 from gen_jax.losses import gradient_penalty, wasserstein
 from gen_jax.methods import gan
 from gen_jax.methods.checks import require_size

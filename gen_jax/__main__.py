@@ -13,9 +13,9 @@ import tyro
 
 from gen_jax import load
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError
-from gen_jax.experiment import exit_with
-from gen_jax.protocol import Protocol
-from gen_jax.run_directory import RunDirectory
+from gen_jax.measures.protocol import Protocol
+from gen_jax.run.directory import RunDirectory
+from gen_jax.shell.ending import exit_with
 
 RunDir = Annotated[str, tyro.conf.Positional]
 
@@ -46,8 +46,7 @@ def sample(
         sampling_steps: Steps of the sampler of a diffusion (default: as the run is configured).
         out: FILE.png for a grid, FILE.npy for the array of uint8 images or float32 points.
     """
-    from gen_jax.run import picture
-    from gen_jax.training.grid import write_png
+    from gen_jax.show.grid import picture, write_png
 
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
@@ -84,7 +83,7 @@ def evaluate(
         data_dir: Where its data are, if not where they were during training.
         json: Print a JSON object a score in place of the table.
     """
-    from gen_jax.evaluate import evaluate
+    from gen_jax.shell.evaluate import evaluate
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     evaluate(run, names, protocol, step=step, data_dir=data_dir, as_json=json)
@@ -99,7 +98,7 @@ def report(run: RunDir, /, step: int | None = None, data_dir: str | None = None)
         step: Which checkpoint makes the pictures (default: the newest).
         data_dir: Where its data are, if not where they were during training.
     """
-    from gen_jax.report import write_report
+    from gen_jax.reports.report import write_report
 
     print(write_report(load(run, step), data_dir))
 
@@ -122,8 +121,8 @@ def compare(
     """
     from rich.console import Console
 
-    from gen_jax.compare import check_page, compare
     from gen_jax.metrics.intervals import bootstrap_interval, t_interval
+    from gen_jax.reports.compare import check_page, compare
 
     names = [name.strip() for name in metric.split(",") if name.strip()]
     if out is not None:
@@ -157,12 +156,12 @@ def hype(
         answers: Files that the run's pages saved, of one person or several: the scores are printed and added to
             RUN/scores.jsonl.
     """
-    from gen_jax.hype import score_answers, write_hype
+    from gen_jax.reports.hype import score_answers, write_hype
 
     if not answers:
         print(write_hype(load(run, step), images=images, seed=seed, data_dir=data_dir, out=out))
         return
-    from gen_jax.evaluate import keep
+    from gen_jax.shell.evaluate import keep
 
     keep(RunDirectory(run), score_answers(answers, run))
 
@@ -201,7 +200,7 @@ def replay(bundle: Annotated[str, tyro.conf.Positional], /) -> None:
     Args:
         bundle: What the training named when it stopped: RUN/nonfinite/STEP
     """
-    from gen_jax.replay import replay
+    from gen_jax.run.replay import replay
 
     found = replay(bundle)
     print(json.dumps(found, indent=2))
@@ -225,7 +224,7 @@ def launch(
         devices: How many CPU devices each of them has.
         restarts: How often to start all again, from the last checkpoint, after one has crashed or was killed.
     """
-    from gen_jax.launch import launch
+    from gen_jax.shell.launch import launch
 
     sys.exit(launch(command, processes, devices, restarts))
 

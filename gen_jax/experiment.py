@@ -1,28 +1,22 @@
 """An experiment: a paper as a command line."""
 
 import argparse
-import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import inspect
-import os
-import signal
 import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any, NoReturn
+from types import ModuleType
+from typing import Any
 
 import tyro
-from rich.console import Console
 
 from gen_jax.config import Config
 from gen_jax.data.info import DataInfo
-from gen_jax.errors import ConfigError, GenJaxError, Preempted
+from gen_jax.errors import ConfigError
 from gen_jax.training.game import Game
 
 
@@ -105,80 +99,8 @@ def parse(experiment: Experiment, arguments: Sequence[str] | None = None) -> Con
     )
 
 
-def exit_with(error: GenJaxError) -> NoReturn:
-    """Parts from other processes and ends the program, with the error's one line and exit code."""
-    from gen_jax.training import distributed
-
-    Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-    distributed.leave(error.exit_code)
-    sys.exit(error.exit_code)
-
-
-@contextlib.contextmanager
-def nothing_to_save() -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the program as if it had been preempted, until training listens to them itself."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Preempted("preempted outside of training; the same command starts or continues it")
-
-    def ignored(what: "sys.UnraisableHookArgs") -> None:
-        # Python drops what is raised while it frees objects, in finalizers and callbacks of the garbage collector; so
-        # the signal comes once more, when that is over.
-        if isinstance(what.exc_value, Preempted):
-            threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
-        else:
-            ignored_before(what)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    from gen_jax.training.distributed import joined
-
-    # A program that has joined other processes by itself leaves SIGTERM to JAX.
-    numbers = (signal.SIGINT,) if joined() else (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, stop) for number in numbers}
-    ignored_before, sys.unraisablehook = sys.unraisablehook, ignored
-    try:
-        yield
-    finally:
-        sys.unraisablehook = ignored_before
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
-    """The entry point of `python -m experiments.NAME`: trains, or continues, what the command line describes."""
-    with nothing_to_save():
-        run(experiment, arguments)
-
-
-def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
-    """What `main` does; ends the program unless all went well."""
-    from gen_jax.training import distributed
-
-    try:
-        config = parse(experiment, arguments)
-        config.check()
-        distributed.initialize(config.distributed)
-        distributed.split_the_cpu(config.cpu_devices, required=config.reproducible)
-        # What follows imports everything; `--help` and a mistyped flag need not wait for it.
-        from gen_jax.compilation_cache import keep_compiled_programs
-        from gen_jax.trainer import train_run
-
-        keep_compiled_programs()
-        train_run(experiment, config)
-        distributed.leave(0)
-    except Preempted as error:
-        if distributed.is_leader():
-            print(error, flush=True)
-        distributed.leave(error.exit_code)
-        sys.exit(error.exit_code)
-    except GenJaxError as error:
-        exit_with(error)
-    except SystemExit:
-        raise
-    except BaseException:
-        if distributed.joined():
-            traceback.print_exc()
-            distributed.leave(1)
-        raise
+def __getattr__(name: str) -> Any:
+    """`main`, which was here before it moved to the command lines: files that users have written import it."""
+    if name == "main":
+        return importlib.import_module("gen_jax.shell.train").main
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -50,7 +50,7 @@ compiler.get_compile_options = compile_options
 # Files of a few long tests. Begun last, one would keep one process busy while the other has nothing left to do.
 LONGEST = (
     *("conformance", "reduction", "kills", "mutations", "launch", "scaling", "replay"),
-    *("trainer", "checkpoints", "program", "sharding", "run", "cpu_parts", "resume"),
+    *("train", "checkpoints", "program", "sharding", "loaded", "cpu_parts", "resume"),
 )
 
 

@@ -1,8 +1,4 @@
-"""Decoded images are kept in the user's cache directory, so that a set is decoded once.
-
-The directory is `$GEN_JAX_CACHE`, else `$XDG_CACHE_HOME/gen_jax`, else `~/.cache/gen_jax`. It may be emptied at any
-time.
-"""
+"""Decoded images are kept in the user's cache directory, so that a set is decoded once."""
 
 import contextlib
 import os
@@ -15,17 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from gen_jax.data.dataset import Arrays
+from gen_jax.host.cache_directory import cache_directory
 
 # Part of every file's name: raise it when the meaning of what is stored changes.
 VERSION = 1
-
-
-def cache_directory() -> Path:
-    """Where decoded arrays are kept; it need not exist yet."""
-    if chosen := os.environ.get("GEN_JAX_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "gen_jax"
 
 
 def cached(key: str, make: Callable[[], Arrays]) -> Arrays:

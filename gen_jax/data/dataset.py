@@ -85,6 +85,11 @@ class Dataset:
     skipped: tuple[str, ...] = ()
 
     @property
+    def centres(self) -> np.ndarray | None:
+        """The means of the Gaussians behind it, float32 (K, 2); None where there are none."""
+        return None if self.mixture is None else self.mixture.centres
+
+    @property
     def kind(self) -> Literal["image", "point"]:
         """Whether an example is an image or a point of the plane."""
         return "image" if len(self.shape) == 3 else "point"

@@ -7,11 +7,11 @@ from gen_jax.measures.features import in_features
 from gen_jax.measures.likelihood import bits, held_out, nll
 from gen_jax.measures.memorisation import neighbours
 from gen_jax.measures.points import mixture, wasserstein
+from gen_jax.measures.protocol import Protocol
 from gen_jax.measures.recognition import recognition
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import feature_measures
 from gen_jax.metrics.score import Score
-from gen_jax.protocol import Protocol
 
 __all__ = ["MEASURES", "QUICK", "DoesNotApply", "Protocol", "Subject", "measure"]
 

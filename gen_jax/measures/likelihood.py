@@ -10,7 +10,7 @@ from gen_jax.metrics.likelihood import ImportanceSampler, LogLikelihood, bits_pe
 from gen_jax.metrics.logged import NAMES, UNITS, direction
 from gen_jax.metrics.provenance import described
 from gen_jax.metrics.score import Score
-from gen_jax.run import Examiner
+from gen_jax.run.examiner import Examiner
 from gen_jax.training.game import Density
 
 

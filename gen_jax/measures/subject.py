@@ -10,18 +10,18 @@ import numpy as np
 
 from gen_jax.data import Dataset
 from gen_jax.data.dataset import Split
+from gen_jax.measures.protocol import Protocol
 from gen_jax.metrics.choice import feature_network
 from gen_jax.metrics.collected import Collected, collect, reference
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.feature_network import FeatureExtractor, FeatureNetwork
 from gen_jax.metrics.provenance import described, sampled
 from gen_jax.metrics.score import Score
-from gen_jax.protocol import Protocol
 from gen_jax.training import keys
 from gen_jax.training.state import State
 
 if TYPE_CHECKING:
-    from gen_jax.run import Run
+    from gen_jax.loaded import Run
 
 T = TypeVar("T")
 

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from gen_jax.data.cache import cache_directory
 from gen_jax.errors import ConfigError, StorageError
+from gen_jax.host.cache_directory import cache_directory
 from gen_jax.metrics.feature_network import FeatureNetwork
 from gen_jax.metrics.torch_weights import read_state_dict
 from gen_jax.models.inception import FEATURES, SIZE, InceptionV3

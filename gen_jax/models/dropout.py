@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gen_jax.models.called import as_a_call
+from gen_jax.kernels.called import as_a_call
 
 
 class Dropout(nn.Module):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jaxtyping import Array, Float
 
-from gen_jax.models.convolution import convolution, transposed_convolution
+from gen_jax.kernels.convolution import convolution, transposed_convolution
 from gen_jax.models.mixed_precision import add_bias, apply_kernel
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from gen_jax.data.cache import cache_directory
+from gen_jax.host.cache_directory import cache_directory
 
 # Part of every key: raise it when the meaning of what is stored changes.
 VERSION = 1

@@ -13,13 +13,14 @@ from gen_jax.config import Config
 from gen_jax.data import BatchSource, Dataset, Resident, Streamed
 from gen_jax.data.batches import flat_shape
 from gen_jax.data.info import DataInfo
-from gen_jax.devices import check_batch_size, in_cpu_parts, mesh_for
 from gen_jax.experiment import Experiment
 from gen_jax.preflight.data import is_resident, row_shapes, row_types
-from gen_jax.run import Examiner, wanted_state
+from gen_jax.run.devices import check_batch_size, mesh_for
+from gen_jax.run.examiner import Examiner
+from gen_jax.run.setup import Setup
 from gen_jax.training.game import Game
 from gen_jax.training.program import Program
-from gen_jax.training.sharding import replicated, split_batch, state_shardings
+from gen_jax.training.sharding import replicated, split_batch
 from gen_jax.training.state import State
 
 
@@ -104,9 +105,14 @@ class Setting:
         return self.experiment.build(self.config, self.info)
 
     @cached_property
+    def setup(self) -> Setup:
+        """The run on its devices."""
+        return Setup(self.config, self.info, self.game, self.mesh)
+
+    @property
     def state(self) -> State:
         """The state as ShapeDtypeStructs with shardings."""
-        return wanted_state(self.game, self.info, self.mesh)
+        return self.setup.wanted
 
     @cached_property
     def examiner(self) -> Examiner:
@@ -123,17 +129,7 @@ class Setting:
         """What trains."""
         kind: type[ResidentShapes | StreamedShapes] = ResidentShapes if self.resident else StreamedShapes
         source: BatchSource = kind(self.dataset, self.config, self.game.draws, self.mesh)
-        return Program(
-            self.game,
-            source,
-            self.mesh,
-            self.config.seed,
-            shardings=state_shardings(self.mesh, self.state),
-            reproducible=self.config.reproducible,
-            cpu_parts=in_cpu_parts(self.config, self.mesh),
-            accumulate=self.config.accumulate,
-            remat=self.config.remat,
-        )
+        return self.setup.program(source)
 
     def lower_train(self) -> Any:
         """The train step: many to a dispatch except on CPUs."""

@@ -8,7 +8,7 @@ from rich.text import Text
 from gen_jax.preflight.advice import Advice
 from gen_jax.preflight.report import Preflight, ProgramReport
 from gen_jax.preflight.topology import Topology
-from gen_jax.terminal import print_table
+from gen_jax.show.terminal import print_table
 
 NONE = "–"
 COLLECTIVES = 12

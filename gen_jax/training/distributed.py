@@ -4,7 +4,6 @@ On a pod every process runs the same command with `--distributed`, and JAX finds
 `python -m gen_jax launch` starts the processes and tells them of each other in their environment.
 """
 
-import contextlib
 import os
 import socket
 import sys
@@ -12,13 +11,7 @@ import threading
 import time
 
 from gen_jax.errors import ConfigError
-
-# JAX reads the address itself, but neither of these two.
-PROCESSES = "GEN_JAX_PROCESSES"
-PROCESS_ID = "GEN_JAX_PROCESS_ID"
-
-NOT_SAID = -1
-"""JAX's number of CPU devices where the user has set none."""
+from gen_jax.host.launched import PROCESS_ID, PROCESSES
 
 # Exits that every process reaches, sooner or later: done (0) and preempted (75).
 EXPECTED = (0, 75)
@@ -72,23 +65,6 @@ def joined() -> bool:
     import jax
 
     return jax.distributed.is_initialized()
-
-
-def split_the_cpu(devices: int, required: bool = False) -> None:
-    """Makes JAX see several devices in a CPU; does nothing where the user has said how many, or JAX has looked.
-
-    They keep cores busy that one would leave idle (`training/cpu_parts.py`). And XLA compiles a program for one device
-    by other passes than one for several, some of which reorder arithmetic.
-    """
-    if devices == 1:
-        return
-    import jax
-
-    several = PROCESSES in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    said = getattr(jax.config, "jax_num_cpu_devices", NOT_SAID)
-    if not several and (said == NOT_SAID or (required and said < devices)):
-        with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", devices)
 
 
 def wait_for_leader(address: str, timeout: float = 60.0) -> None:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gen_jax.data.batches import BatchSource
+from gen_jax.host.freed_memory import give_back
 from gen_jax.training.accumulation import Microbatches
 from gen_jax.training.compilation import compiled_together
 from gen_jax.training.cpu_parts import CPUParts
-from gen_jax.training.freed_memory import give_back
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import Reduction, VirtualShards, whole_batch
 from gen_jax.training.rematerialisation import rematerialised

@@ -3,7 +3,8 @@ import os
 import numpy as np
 import pytest
 
-from gen_jax.data.cache import cache_directory, cached
+from gen_jax.data.cache import cached
+from gen_jax.host.cache_directory import cache_directory
 
 
 class Maker:

@@ -23,8 +23,9 @@ import gen_jax
 from gen_jax.config import Config
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
-from gen_jax.run import Run, initial_state
-from gen_jax.trainer import train_run
+from gen_jax.loaded import Run
+from gen_jax.run.setup import initial_state
+from gen_jax.run.train import train_run
 from gen_jax.training import digest
 from gen_jax.training.sharding import make_mesh, replicated
 
@@ -278,7 +279,7 @@ def test_continued_run_ends_where_the_unbroken_one_does(trained):
 
 
 def test_another_seed_starts_elsewhere(trained):
-    # A whole run of another seed would compile the step again; tests/test_run.py has one.
+    # A whole run of another seed would compile the step again; tests/test_loaded.py has one.
     start = jax.jit(
         functools.partial(initial_state, trained.run.game, trained.run.info), out_shardings=replicated(make_mesh())
     )

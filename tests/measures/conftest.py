@@ -11,7 +11,7 @@ from rich.console import Console
 import gen_jax
 from experiments import vae
 from gen_jax.measures import Protocol, Subject
-from gen_jax.trainer import train_run
+from gen_jax.run.train import train_run
 
 
 def trained(experiment, directory, preset="default", **changes):

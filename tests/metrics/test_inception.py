@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.data.cache import cache_directory
 from gen_jax.errors import ConfigError, StorageError
+from gen_jax.host.cache_directory import cache_directory
 from gen_jax.metrics import inception
 from gen_jax.models.inception import InceptionV3
 from gen_jax.training.state import leaves_by_name

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gen_jax.data.cache import cache_directory
+from gen_jax.host.cache_directory import cache_directory
 from gen_jax.preflight import compiled as module
 from gen_jax.preflight.compiled import Compiled, Memory, OutOfMemory, compile_once, out_of_memory
 

@@ -10,8 +10,8 @@ from gen_jax.errors import ConfigError
 from gen_jax.preflight import data as module
 from gen_jax.preflight.data import described
 from gen_jax.preflight.programs import PARTS, Setting, applies
-from gen_jax.run import initial_state
-from gen_jax.trainer import TrainingRun
+from gen_jax.run.setup import initial_state
+from gen_jax.run.train import TrainingRun
 from gen_jax.training import keys
 from gen_jax.training import program as training_program
 

@@ -150,7 +150,7 @@ def with_permissions_minded(command: list[str]) -> list[str]:
 
 def toy_command(directory: Path, *options: object) -> list[str]:
     """A run of the tests' toy of a few steps, of whose training examples one has the loss NaN."""
-    program = "import toy_experiment; from gen_jax.experiment import main; main(toy_experiment.EXPERIMENT)"
+    program = "import toy_experiment; from gen_jax import main; main(toy_experiment.EXPERIMENT)"
     # One epoch, so that the example comes once.
     planted = ("--run-dir", directory, "--nan-example", PLANTED, "--steps", TOY_STEPS, "--batch-size", TOY_BATCH)
     return [sys.executable, "-c", program, *map(str, (*planted, "--save-every", 20, "--log-every", 1, *options))]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.launch import launch
+from gen_jax.shell.launch import launch
 from gen_jax.training.compilation import CompiledTogether
 
 # Process 1 takes two seconds more to trace the function each time it is compiled, for which nothing makes process 0

@@ -11,9 +11,9 @@ from toy_games import resident, start, toy_game
 from experiments import ddpm
 from gen_jax.config import Config
 from gen_jax.data import load_dataset
-from gen_jax.devices import in_cpu_parts, mesh_for_features
-from gen_jax.models import convolution, winograd
+from gen_jax.kernels import convolution, winograd
 from gen_jax.preflight.programs import Setting
+from gen_jax.run.devices import in_cpu_parts, mesh_for_features
 from gen_jax.training import Aux, Player, Program, Turn, keys
 from gen_jax.training.cpu_parts import CPUParts
 from gen_jax.training.sharding import make_mesh, replicated, split_batch

@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from gen_jax.errors import ConfigError
-from gen_jax.launch import free_address, launch
+from gen_jax.shell.launch import free_address, launch
 from gen_jax.training import distributed
 
 
@@ -97,7 +97,7 @@ def test_process_that_leaves_alone_does_not_wait_forever(run, tmp_path):
 def devices_after(code, **environment):
     """How many devices JAX has in a process of its own that ran some code."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
-    program = f"from gen_jax.training.distributed import split_the_cpu\n{code}\nimport jax\nprint(jax.device_count())"
+    program = f"from gen_jax.host.cpu_devices import split_the_cpu\n{code}\nimport jax\nprint(jax.device_count())"
     done = subprocess.run(
         [sys.executable, "-c", program], env=inherited | environment, capture_output=True, text=True, check=True
     )

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gen_jax.launch import launch
+from gen_jax.shell.launch import launch
 from gen_jax.training.preemption import Preemption
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]

@@ -12,7 +12,7 @@ import pytest
 from toy_games import resident, scalar_nets, start, toy_game
 
 from gen_jax.data import Identity, Split, Streamed
-from gen_jax.models.convolution import convolution
+from gen_jax.kernels.convolution import convolution
 from gen_jax.training import Aux, Player, Program, Turn, digest
 from gen_jax.training import keys as key_paths
 from gen_jax.training.sharding import make_mesh, replicated, split_batch

@@ -10,7 +10,7 @@ from gen_jax.data import load_dataset
 from gen_jax.data.batches import open_source
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import parse
-from gen_jax.run import initial_state
+from gen_jax.run.setup import initial_state
 from gen_jax.training import Program, digest, keys
 from gen_jax.training.reduction import SHARDS, VirtualShards, add_in_tree, whole_batch
 from gen_jax.training.sharding import make_mesh, replicated

@@ -15,7 +15,7 @@ from toy_games import resident, start, toy_game
 
 import gen_jax
 from gen_jax.preflight.collectives import collectives
-from gen_jax.trainer import train_run
+from gen_jax.run.train import train_run
 from gen_jax.training import Aux, Player, Program, Turn, digest
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.sharding import make_mesh, replicated, split_batch, state_shardings

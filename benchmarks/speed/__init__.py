@@ -1,0 +1,1 @@
+"""gen_jax against PyTorch in the same run: `python -m benchmarks.speed`."""

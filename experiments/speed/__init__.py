@@ -1,1 +1,0 @@
-"""gen_jax against PyTorch in the same run: `python -m experiments.speed`."""

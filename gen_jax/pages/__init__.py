@@ -1,1 +1,0 @@
-"""Pages that are one file each: they open from disk, without a network."""

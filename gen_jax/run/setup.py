@@ -1,0 +1,103 @@
+"""A configured run on devices: everything of it but its state, which is made here too."""
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from gen_jax.config import Config
+from gen_jax.data import BatchSource, Split, open_source
+from gen_jax.data.info import DataInfo
+from gen_jax.run.devices import in_cpu_parts
+from gen_jax.training.checkpoints import Checkpoints
+from gen_jax.training.game import Game
+from gen_jax.training.program import Program
+from gen_jax.training.sharding import replicated, split_batch, state_shardings
+from gen_jax.training.state import State, init_state
+
+# A program that runs once need not be optimised: the initial state of a small U-Net takes XLA a quarter of the time to
+# compile, and has the same bits.
+RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
+    """The state before the first step, on data as described."""
+    return init_state(game, key, example(info))
+
+
+def example(info: DataInfo) -> dict[str, jax.Array]:
+    """A batch of one, transformed, of data as described."""
+    batch = {"x": jnp.zeros((1, *info.shape)), "index": jnp.zeros(1, jnp.int32)}
+    if info.class_names is not None:
+        batch["label"] = jnp.zeros(1, jnp.int32)
+    return batch
+
+
+def wanted_state(game: Game, info: DataInfo, mesh: Mesh) -> State:
+    """The state as ShapeDtypeStructs that say where each array belongs."""
+    shapes = jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        state_shardings(mesh, shapes),
+    )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A configured run on devices.
+
+    Attributes:
+      config: the configuration.
+      info: what it learns from.
+      game: the method.
+      mesh: the devices.
+    """
+
+    config: Config
+    info: DataInfo
+    game: Game
+    mesh: Mesh
+
+    @functools.cached_property
+    def wanted(self) -> State:
+        """The state as ShapeDtypeStructs with shardings."""
+        return wanted_state(self.game, self.info, self.mesh)
+
+    def source(self, split: Split, start: int) -> BatchSource:
+        """Where the batches of step `start` and those after it come from."""
+        return open_source(
+            split,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            draws=self.game.draws,
+            sharding=replicated(self.mesh),
+            stream_sharding=split_batch(self.mesh, axis=1),
+            start=start,
+        )
+
+    def program(self, source: BatchSource) -> Program:
+        """The train step, fed from a source; nothing is compiled yet."""
+        return Program(
+            self.game,
+            source,
+            self.mesh,
+            self.config.seed,
+            shardings=state_shardings(self.mesh, self.wanted),
+            reproducible=self.config.reproducible,
+            cpu_parts=in_cpu_parts(self.config, self.mesh),
+            accumulate=self.config.accumulate,
+            remat=self.config.remat,
+        )
+
+    def begin(self, checkpoints: Checkpoints) -> tuple[int | None, State]:
+        """The newest intact checkpoint and its step, or None and the initial state where nothing was ever saved."""
+        found = checkpoints.restore_newest(self.wanted)
+        if found is not None:
+            return found
+        make = functools.partial(initial_state, self.game, self.info)
+        options = RUN_ONCE if self.mesh.devices.flat[0].platform == "cpu" else {}
+        initial = jax.jit(make, out_shardings=state_shardings(self.mesh, self.wanted), compiler_options=options)
+        return None, initial(jax.random.key(self.config.seed))

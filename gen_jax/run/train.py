@@ -1,0 +1,257 @@
+"""Training a run: the composition root, where a configuration becomes game, data, devices, checkpoints and logs."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from etils import epath
+from rich.console import Console
+
+from gen_jax.config import Config
+from gen_jax.data import Dataset, load_dataset
+from gen_jax.data.info import DataInfo
+from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
+from gen_jax.experiment import Experiment
+from gen_jax.metrics import sample_metrics
+from gen_jax.metrics.feature_scores import FeatureScores, feature_scores
+from gen_jax.metrics.provenance import sampled
+from gen_jax.metrics.score import store_scores
+from gen_jax.run.described import Description
+from gen_jax.run.devices import check_batch_size, mesh_for, mesh_for_features
+from gen_jax.run.directory import RunDirectory, default_run_dir
+from gen_jax.run.examiner import Examiner
+from gen_jax.run.rollback import Rollback
+from gen_jax.run.setup import Setup
+from gen_jax.show.grid import picture, write_png
+from gen_jax.training import keys
+from gen_jax.training.checkpoints import Checkpoints
+from gen_jax.training.distributed import is_leader
+from gen_jax.training.loop import Cadence, Trouble, train
+from gen_jax.training.metrics_log import MetricsLog
+from gen_jax.training.preemption import Preemption
+from gen_jax.training.progress import Reporter, duration
+from gen_jax.training.state import State
+from gen_jax.training.storage import first_line
+
+WriteReport = Callable[[epath.Path, Dataset], epath.Path]
+"""(run directory, its data) -> the page that shows the run."""
+
+
+class TrainingRun:
+    """Everything of one run while it is trained.
+
+    All that can be wrong with the request is looked at before anything is compiled.
+    """
+
+    def __init__(self, experiment: Experiment, config: Config, console: Console):
+        self.experiment, self.config, self.console = experiment, config, console
+        config.check()
+        self.directory = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data))
+        self.directory.claim()
+        self.directory.check_same(experiment.identity["module"], config)
+        self.dataset = load_dataset(
+            config.data, data_dir=config.data_dir, image_size=config.image_size, skip_bad_images=config.skip_bad_images
+        )
+        self.info = DataInfo.of(self.dataset)
+        self.identity = Description(experiment.identity["module"], config, self.info).identity
+        self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
+        mesh = mesh_for(config)
+        check_batch_size(config, self.info, mesh.size)
+        self.setup = Setup(config, self.info, experiment.build(config, self.info), mesh)
+        self.features = self.feature_scores()
+        metrics = sample_metrics(self.dataset) + ([] if self.features is None else [self.features])
+        self.examiner = Examiner(self.setup.game, self.dataset, mesh, config, metrics)
+        if config.keep_best is not None:
+            known = self.examiner.names(self.setup.wanted, self.info)
+            if config.keep_best not in known:
+                raise ConfigError(f"--keep-best is {config.keep_best}; accepted: {', '.join(known)}")
+        self.trouble = Trouble(self.say)
+        # Grids that a disk would not take; they are written before the next checkpoint.
+        self._pictures: dict[epath.Path, np.ndarray] = {}
+
+    def feature_scores(self) -> FeatureScores | None:
+        """What is measured in features at every evaluation, if anything is."""
+        names, samples = self.config.eval_metrics, self.config.eval_samples
+        mesh = mesh_for_features(self.config, self.setup.mesh)
+        return feature_scores(names, samples, self.dataset, mesh, self.say) if names else None
+
+    def say(self, line: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def record(self) -> None:
+        """Writes config.json, if it is still that of the same run."""
+        if is_leader():
+            self.directory.check_same(self.experiment.identity["module"], self.config, self.info.as_json())
+            self.directory.record(self.experiment.identity, self.config, self.info.as_json())
+
+    def evaluate(self, step: int, state: State) -> dict[str, float]:
+        """Metrics of a state, and its sample grid."""
+        key = keys.derive(jax.random.key(self.config.seed), "grid")
+        samples = self.examiner.sampler(state, key, self.config.grid_samples * (1 if self.info.is_image else 32))
+        if is_leader():
+            self._pictures[self.directory.samples(step)] = picture(samples, self.dataset.centres)
+            try:
+                self.write()
+            except StorageError as error:
+                self.trouble.report(str(error))
+        measured = self.examiner(state)
+        self.store(step, measured)
+        return measured
+
+    def store(self, step: int, measured: Mapping[str, float]) -> None:
+        """Adds what was measured in features to scores.jsonl, with all that it depends on."""
+        if self.features is None or not is_leader():
+            return
+        weights = "average" if self.setup.game.averages else "last"
+        made = sampled(self.setup.game, self.features.samples, self.config.seed, weights)
+        try:
+            store_scores(self.directory.scores, self.features.scores(step, measured, made))
+        except OSError as error:
+            self.trouble.report(f"{self.directory.scores} could not be written: {first_line(error)}")
+
+    def write(self) -> None:
+        """Writes config.json, if it was removed, and the grids that could not be written before.
+
+        Raises:
+          StorageError: the disk does not take them; the next time tries again.
+        """
+        if not is_leader():
+            return
+        try:
+            if not self.directory.config.exists():
+                self.record()
+            for path in list(self._pictures):
+                write_png(path, self._pictures[path])
+                del self._pictures[path]
+        except (OSError, ConfigError) as error:
+            raise StorageError(f"{self.directory.path} could not be written: {first_line(error)}") from error
+
+    def train(self, checkpoints: Checkpoints) -> bool:
+        """Trains to the end, however often it has to go back on the way. Returns whether there was anything to do."""
+        with Preemption() as preemption:
+            start, state = self.setup.begin(checkpoints)
+            log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
+            with contextlib.closing(log):
+                skipped = self.directory.read_skipped()
+                rollback = Rollback(self.setup, self.dataset.train, self.directory, self.identity, self.say)
+                reporter = self.reporter(start)
+                describe(reporter, self.info, state, self.config, start)
+                clock = time.perf_counter()
+                while True:
+                    try:
+                        state = self.train_from(state, checkpoints, log, reporter, preemption, skipped)
+                        break
+                    except NonFiniteError as error:
+                        # Its traceback would keep the state with what is not finite in memory.
+                        failure = error.with_traceback(None)
+                    skipped = rollback.leave_out(checkpoints, failure, skipped)
+                    start, state = self.setup.begin(checkpoints)
+                    try:
+                        log.rewind(start or 0)
+                    except StorageError as error:
+                        self.trouble.report(str(error))
+                    reporter = self.reporter(start)
+        was_finished = start is not None and start >= self.config.steps
+        if was_finished:
+            self.say(f"already finished: {start} of {self.config.steps} steps are done")
+        else:
+            self.say(f"finished {self.config.steps} steps in {duration(time.perf_counter() - clock)}")
+        self.say(f"run      {self.directory.path}")
+        self.say(f"samples  {self.directory.samples(int(state.step))}")
+        return not was_finished
+
+    def report(self, write_report: WriteReport) -> None:
+        """Writes the page that shows the run; where that fails, the run is no worse for it."""
+        if jax.process_count() > 1:
+            self.say(f"report   python -m gen_jax report {self.directory.path}")
+            return
+        try:
+            path = write_report(self.directory.path, self.dataset)
+        except GenJaxError as error:
+            self.say(f"warning: no report: {error}")
+        except OSError as error:
+            self.say(f"warning: no report: {first_line(error)}")
+        else:
+            self.say(f"report   {path}")
+
+    def reporter(self, start: int | None) -> Reporter:
+        """What shows the progress from a checkpoint on."""
+        return Reporter(self.console, start or 0, self.config.steps, self.config.batch_size * self.setup.game.draws)
+
+    def train_from(
+        self,
+        state: State,
+        checkpoints: Checkpoints,
+        log: MetricsLog,
+        reporter: Reporter,
+        preemption: Preemption,
+        skipped: frozenset[int],
+    ) -> State:
+        """Trains until the end, or until something is not finite."""
+        config = self.config
+        program = self.setup.program(self.setup.source(self.dataset.train, int(state.step)))
+        try:
+            with reporter:
+                return train(
+                    program,
+                    state,
+                    Cadence(config.steps, config.log_every, config.eval_every, config.save_every),
+                    checkpoints=checkpoints,
+                    log=log,
+                    reporter=reporter,
+                    evaluate=self.evaluate,
+                    write=self.write,
+                    trouble=self.trouble,
+                    requested=preemption.requested,
+                    skipped=skipped,
+                )
+        finally:
+            program.source.close()
+
+
+def train_run(
+    experiment: Experiment, config: Config, console: Console | None = None, write_report: WriteReport | None = None
+) -> epath.Path:
+    """Trains, or continues, the run that a configuration describes. Returns its directory.
+
+    Args:
+      experiment: what to train.
+      config: how.
+      console: where to say how it goes; None: stdout, of the leader alone.
+      write_report: makes the page that shows the run, if the configuration asks for one; None: nobody does.
+
+    Raises:
+      ConfigError, DataError: the request cannot be carried out.
+      NonFiniteError: the numbers stopped being finite.
+      Preempted: SIGTERM or SIGINT came, and the state is saved.
+      StorageError: the state could not be saved.
+    """
+    run = TrainingRun(experiment, config, console or Console(quiet=not is_leader()))
+    with run.directory.lock() if is_leader() else contextlib.nullcontext():
+        run.record()
+        directory, best = run.directory.checkpoints, config.keep_best
+        checkpoints = Checkpoints(directory, config.keep, best=best, identity=run.identity, report=run.say)
+        with contextlib.closing(checkpoints):
+            moved = run.train(checkpoints)
+        if write_report and config.report and (moved or not run.directory.report.exists()):
+            run.report(write_report)
+    return run.directory.path
+
+
+def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, begin: int | None) -> None:
+    """Says what is about to be trained, on what and where."""
+    parameters = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
+    reporter.say(
+        f"data     {info.name}: {info.train_size:,} examples of {'x'.join(map(str, info.shape))}, "
+        f"{info.held_out_size:,} held out"
+    )
+    reporter.say("nets     " + ", ".join(f"{net} {count:,}" for net, count in parameters.items()) + " parameters")
+    devices = jax.devices()
+    parts = "" if config.accumulate == 1 else f" in {config.accumulate} parts"
+    batch = f"batch {config.batch_size}{parts}"
+    reporter.say(f"devices  {len(devices)} {devices[0].device_kind}, {config.precision}, {batch}")
+    if begin is not None:
+        reporter.say(f"continuing after step {begin}")

@@ -1,0 +1,1 @@
+"""Command lines: `python -m experiments.NAME` and `python -m gen_jax COMMAND`."""

@@ -1,0 +1,1 @@
+"""Plain data in, pictures, text and HTML out: grids, plots, tables, pages."""
