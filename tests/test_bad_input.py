@@ -354,7 +354,7 @@ def test_run_that_stopped_can_be_looked_at_and_says_where_it_stopped(workplace):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_training_is_a_preemption_and_no_traceback(capsys, monkeypatch, number):
     before = signal.getsignal(number)
-    monkeypatch.setattr("gen_jax.run.train.train_run", lambda *arguments: signal.raise_signal(number))
+    monkeypatch.setattr("gen_jax.run.train.train_run", lambda *arguments, **named: signal.raise_signal(number))
     with pytest.raises(SystemExit) as exit:
         main(TOY, [])
     assert exit.value.code == 75
@@ -376,7 +376,7 @@ class Signals:
 def test_a_signal_that_arrives_while_an_object_is_freed_is_not_lost(capsys, monkeypatch, number):
     before = sys.unraisablehook
 
-    def train_run(*arguments):
+    def train_run(*arguments, **named):
         Signals(number)
         time.sleep(60)
 
@@ -395,13 +395,13 @@ def test_what_else_is_dropped_while_an_object_is_freed_is_shown_as_before(monkey
 
     seen = []
     monkeypatch.setattr("sys.unraisablehook", lambda what: seen.append(what.exc_type))
-    monkeypatch.setattr("gen_jax.run.train.train_run", lambda *arguments: Fails() and None)
+    monkeypatch.setattr("gen_jax.run.train.train_run", lambda *arguments, **named: Fails() and None)
     main(TOY, [])
     assert seen == [ZeroDivisionError]
 
 
 def test_nothing_but_errors_of_the_user_is_caught(monkeypatch):
-    def defective(*arguments):
+    def defective(*arguments, **named):
         raise ZeroDivisionError
 
     monkeypatch.setattr("gen_jax.run.train.train_run", defective)

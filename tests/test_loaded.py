@@ -14,6 +14,7 @@ from rich.console import Console
 
 import gen_jax
 from gen_jax.data import load_dataset, open_source
+from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.metrics import sample_metrics
@@ -196,7 +197,7 @@ def test_steps_on_several_cpu_devices_are_waited_for():
 
 
 def test_batch_that_the_data_cannot_fill_or_the_devices_not_share_is_refused():
-    info = DataInfo("ring8", (2,), class_names=None, train_size=100, held_out_size=10, fingerprint="f")
+    info = DataInfo("ring8", point_fields(), train_size=100, held_out_size=10, fingerprint="f")
     check_batch_size(dataclasses.replace(TOY, batch_size=100), info, devices=4)
     with pytest.raises(ConfigError) as raised:
         check_batch_size(dataclasses.replace(TOY, batch_size=101), info, devices=1)
@@ -219,7 +220,7 @@ def test_initialisers_see_an_example_with_what_the_data_have():
         seen.update({name: (array.shape, str(array.dtype)) for name, array in example.items()})
         return {"mean": {"params": {}}}
 
-    info = DataInfo("digits", (8, 8, 1), class_names=("0", "1"), train_size=9, held_out_size=1, fingerprint="f")
+    info = DataInfo("digits", image_fields((8, 8, 1), ("0", "1")), train_size=9, held_out_size=1, fingerprint="f")
     game = dataclasses.replace(toy_experiment.build(TOY, info), init=remember)
     initial_state(game, info, jax.random.key(0))
     assert seen == {"x": ((1, 8, 8, 1), "float32"), "index": ((1,), "int32"), "label": ((1,), "int32")}
@@ -230,9 +231,9 @@ def test_picture_is_a_grid_of_images_or_a_plot_of_points_with_the_modes():
     np.testing.assert_array_equal(picture(images), image_grid(images))
     dataset = load_dataset("ring8")
     points = dataset.test.arrays["x"][:50]
-    np.testing.assert_array_equal(picture(points, dataset), scatter_plot(points, dataset.mixture.centres))
-    np.testing.assert_array_equal(picture(points, load_dataset("swissroll")), scatter_plot(points))
-    assert (picture(points, dataset) != picture(points)).any()
+    np.testing.assert_array_equal(picture(points, dataset.centres), scatter_plot(points, dataset.mixture.centres))
+    np.testing.assert_array_equal(picture(points, load_dataset("swissroll").centres), scatter_plot(points))
+    assert (picture(points, dataset.centres) != picture(points)).any()
 
 
 # Of all other metrics that the library knows, more is better.

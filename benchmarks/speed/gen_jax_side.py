@@ -15,6 +15,7 @@ from benchmarks.speed.workloads import METHODS, Workload
 from gen_jax.config import Config
 from gen_jax.data import Dataset, open_source
 from gen_jax.data.dataset import Split
+from gen_jax.data.field import image_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment
@@ -62,7 +63,7 @@ class Built:
         experiment, config = experiment_of(order.workload, order.precision)
         split_the_cpu(config.cpu_devices)
         split = Split(len(order.images), {"x": order.images})
-        dataset = Dataset("images", split, split, order.workload.shape, "0" * 16)
+        dataset = Dataset("images", split, split, image_fields(order.workload.shape), "0" * 16)
         self.info = DataInfo.of(dataset)
         self.mesh = mesh_for(config)
         self.game = experiment.build(config, self.info)

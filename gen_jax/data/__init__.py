@@ -2,6 +2,7 @@
 
 from gen_jax.data.batches import BatchSource, Resident, Streamed, evaluation_batches, open_source
 from gen_jax.data.dataset import Dataset, Mixture, Split
+from gen_jax.data.field import Field
 from gen_jax.data.load import load_dataset
 from gen_jax.data.shuffle import batch_indices, permuted
 from gen_jax.data.transforms import Binarized, Dequantized, Identity, Scaled, Signed, Transform, Unit
@@ -11,6 +12,7 @@ __all__ = [
     "Binarized",
     "Dataset",
     "Dequantized",
+    "Field",
     "Identity",
     "Mixture",
     "Resident",

@@ -3,13 +3,13 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float32
 
 from gen_jax.data.aligned import aligned
+from gen_jax.data.field import Field, Kind
 
 Arrays = dict[str, np.ndarray]
 
@@ -68,21 +68,32 @@ class Dataset:
         name: the SPEC it was loaded from.
         train: what is learnt from.
         test: what is held out: the same examples on every machine and for every seed.
-        shape: (H, W, C) of uint8 images, or (2,) of float32 points.
-        class_names: the name of each label 0..K-1; None where there are no labels.
+        fields: what the entries of a batch are, "x" among them.
         mixture: the Gaussians behind `ring8` and `grid25`.
         fingerprint: 16 hexadecimal digits that identify the content, wherever it is stored.
         skipped: the paths of unreadable images that were left out.
+        others: further streams {name: (train, test)}, each of its own size and order; their entries are merged into the
+            batch, and are among `fields`.
     """
 
     name: str
     train: Split
     test: Split
-    shape: tuple[int, ...]
+    fields: Mapping[str, Field]
     fingerprint: str
-    class_names: tuple[str, ...] | None = None
     mixture: Mixture | None = None
     skipped: tuple[str, ...] = ()
+    others: Mapping[str, tuple[Split, Split]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of x: (H, W, C) of an image, (2,) of a point, …"""
+        return self.fields["x"].shape
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The name of each label 0..K-1; None where there are no labels."""
+        return self.fields["label"].classes if "label" in self.fields else None
 
     @property
     def centres(self) -> np.ndarray | None:
@@ -90,9 +101,9 @@ class Dataset:
         return None if self.mixture is None else self.mixture.centres
 
     @property
-    def kind(self) -> Literal["image", "point"]:
-        """Whether an example is an image or a point of the plane."""
-        return "image" if len(self.shape) == 3 else "point"
+    def kind(self) -> Kind:
+        """What an example is."""
+        return self.fields["x"].kind
 
 
 def fingerprint(*parts: object) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Int32
 from gen_jax.data.cache import cached
 from gen_jax.data.dataset import Arrays, Dataset, Split, fingerprint
 from gen_jax.data.decode import fit
+from gen_jax.data.field import image_fields
 
 HELD_OUT = 0.2
 
@@ -20,21 +21,20 @@ def digits(image_size: int | None = None) -> Dataset:
     # To import scikit-learn takes longer than all that is done here.
     stored = cached(f"digits-scikit-learn-{metadata.version('scikit-learn')}", from_scikit_learn)
     # Grey levels 0..16: spread over the whole of 0..255.
-    images, label = np.rint(stored["x"] * (255.0 / 16.0)).astype(np.uint8), stored["label"]
+    pixels, label = np.rint(stored["x"] * (255.0 / 16.0)).astype(np.uint8), stored["label"]
     if image_size is not None:
         from PIL import Image
 
-        images = np.stack([np.asarray(fit(Image.fromarray(image), image_size)) for image in images])
-    arrays = {"x": images[..., None], "label": label}
+        pixels = np.stack([np.asarray(fit(Image.fromarray(image), image_size)) for image in pixels])
+    arrays = {"x": pixels[..., None], "label": label}
     held_out = stratified(arrays["label"], HELD_OUT)
     test = np.isin(np.arange(len(label)), held_out)
     return Dataset(
         name="digits",
         train=Split(int(np.sum(~test)), {name: array[~test] for name, array in arrays.items()}),
         test=Split(int(np.sum(test)), {name: array[test] for name, array in arrays.items()}),
-        shape=arrays["x"].shape[1:],
+        fields=image_fields(arrays["x"].shape[1:], tuple("0123456789")),
         fingerprint=fingerprint("digits", arrays["x"].shape, HELD_OUT),
-        class_names=tuple("0123456789"),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from gen_jax.data.dataset import Arrays, Dataset, Split, fingerprint
 from gen_jax.data.decode import decode_image
+from gen_jax.data.field import image_fields
 from gen_jax.data.files import ImageFile, find_images, inspect, unreadable
 from gen_jax.data.materialise import as_split
 from gen_jax.errors import ConfigError, DataError
@@ -66,9 +67,8 @@ def folder(path: str, *, image_size: int | None, skip_bad_images: bool, memory_l
         name=f"folder:{path}",
         train=split([file for file in files if file not in held_out]),
         test=split([file for file in files if file in held_out]),
-        shape=shape,
+        fields=image_fields(shape, classes),
         fingerprint=fingerprint("folder", [(file.name, file.size) for file in files], shape, image_size),
-        class_names=classes,
         skipped=skipped,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gen_jax.data.dataset import Arrays, Dataset, Split, fingerprint
 from gen_jax.data.decode import decode_image
+from gen_jax.data.field import image_fields
 from gen_jax.data.materialise import as_split
 from gen_jax.errors import ConfigError, DataError
 
@@ -101,9 +102,8 @@ def from_tfds(name: str, *, data_dir: str | None, image_size: int | None, memory
         name=name,
         train=splits[0],
         test=splits[1],
-        shape=shape,
+        fields=image_fields(shape, None if label is None else tuple(label.names)),
         fingerprint=fingerprint(builder.info.full_name, sorted(counts.items()), shape, image_size),
-        class_names=None if label is None else tuple(label.names),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from gen_jax.data.dataset import Dataset, Mixture, Split, fingerprint
+from gen_jax.data.field import point_fields
 
 TRAIN_SIZE = 100_000
 TEST_SIZE = 10_000
@@ -59,7 +60,7 @@ def _points(name: str, draw: Callable[[int, int], np.ndarray], mixture: Mixture 
         name=name,
         train=Split(TRAIN_SIZE, {"x": draw(TRAIN_SIZE, TRAIN_SEED)}),
         test=Split(TEST_SIZE, {"x": draw(TEST_SIZE, TEST_SEED)}),
-        shape=(2,),
+        fields=point_fields(),
         # What the points were drawn from, and not their bits: sines may differ in the last one between machines.
         fingerprint=fingerprint(name, TRAIN_SIZE, TRAIN_SEED, TEST_SIZE, TEST_SEED),
         mixture=mixture,

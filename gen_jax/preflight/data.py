@@ -8,6 +8,7 @@ import numpy as np
 from gen_jax.config import Config
 from gen_jax.data import Dataset, load_dataset
 from gen_jax.data.dataset import Split
+from gen_jax.data.field import image_fields
 from gen_jax.data.load import BUILT_IN, FOLDER
 from gen_jax.errors import ConfigError, DataError, nearest
 
@@ -88,9 +89,8 @@ def described(config: Config) -> Dataset:
         name=spec,
         train=Split(train, read=unread),
         test=Split(held_out, read=unread),
-        shape=(size or height, size or width, channels),
+        fields=image_fields((size or height, size or width, channels), tuple(map(str, range(known.classes))) or None),
         fingerprint="described",
-        class_names=tuple(map(str, range(known.classes))) or None,
     )
 
 
@@ -102,10 +102,9 @@ def is_resident(dataset: Dataset) -> bool:
 
 def row_types(dataset: Dataset) -> dict[str, np.dtype]:
     """The dtype of each array of a split, by name, without the index."""
-    types = {"x": np.dtype(np.uint8 if dataset.kind == "image" else np.float32)}
-    return types if dataset.class_names is None else {**types, "label": np.dtype(np.int32)}
+    return {name: field.dtype for name, field in dataset.fields.items()}
 
 
 def row_shapes(dataset: Dataset) -> dict[str, tuple[int, ...]]:
     """The shape of one row of each array of a split, by name, without the index."""
-    return {"x": dataset.shape} if dataset.class_names is None else {"x": dataset.shape, "label": ()}
+    return {name: field.shape for name, field in dataset.fields.items()}

@@ -50,6 +50,11 @@ def write_report(run: Run, data_dir: str | None = None, dataset: Dataset | None 
         raise StorageError(f"{path} could not be written: {first_line(error)}") from error
 
 
+def report_of(directory: epath.PathLike, dataset: Dataset) -> epath.Path:
+    """Writes the page of the run in a directory, whose data are loaded already; raises as `write_report`."""
+    return write_report(Run(directory), dataset=dataset)
+
+
 def gather(run: Run, data_dir: str | None = None, dataset: Dataset | None = None) -> Report:
     """Everything that the page of a run shows; arguments as for `write_report`."""
     stored = run.directory.read()

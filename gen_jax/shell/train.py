@@ -27,16 +27,11 @@ def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
         split_the_cpu(config.cpu_devices, required=config.reproducible)
         # What follows imports everything; `--help` and a mistyped flag need not wait for it.
         from gen_jax.host.compilation_cache import keep_compiled_programs
-        from gen_jax.loaded import Run
-        from gen_jax.reports.report import write_report
+        from gen_jax.reports.report import report_of
         from gen_jax.run.train import train_run
 
         keep_compiled_programs()
-        train_run(
-            experiment,
-            config,
-            write_report=lambda directory, dataset: write_report(Run(directory), dataset=dataset),
-        )
+        train_run(experiment, config, write_report=report_of)
         distributed.leave(0)
     except Preempted as error:
         if distributed.is_leader():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gen_jax.data.dataset import Dataset, Split, fingerprint
+from gen_jax.data.field import image_fields, point_fields
 
 
 def test_load_gives_the_asked_rows_with_their_positions():
@@ -30,8 +31,8 @@ def test_a_split_has_one_source():
 
 def test_kind_follows_the_shape():
     split = Split(1, {"x": np.zeros((1, 2), np.float32)})
-    assert Dataset("a", split, split, (2,), "0").kind == "point"
-    assert Dataset("a", split, split, (8, 8, 1), "0").kind == "image"
+    assert Dataset("a", split, split, point_fields(), "0").kind == "points"
+    assert Dataset("a", split, split, image_fields((8, 8, 1)), "0").kind == "image"
 
 
 def test_fingerprint_is_the_same_in_every_process_and_differs_with_the_content():

@@ -12,7 +12,7 @@ def nearest(x, centres):
 @pytest.mark.parametrize("name", ["ring8", "grid25", "swissroll"])
 def test_sizes_and_types(name):
     data = load_dataset(name)
-    assert (data.kind, data.shape, data.class_names) == ("point", (2,), None)
+    assert (data.kind, data.shape, data.class_names) == ("points", (2,), None)
     assert data.train.arrays["x"].shape == (100_000, 2)
     assert data.test.arrays["x"].shape == (10_000, 2)
     assert data.train.arrays["x"].dtype == np.float32

@@ -21,6 +21,7 @@ from rich.console import Console
 import experiments
 import gen_jax
 from gen_jax.config import Config
+from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
 from gen_jax.loaded import Run
@@ -176,7 +177,8 @@ def test_preset_builds_a_game_on_its_data(module, name, preset):
     shape = SHAPES[config.data]
     if config.image_size is not None:
         shape = (config.image_size, config.image_size, shape[-1])
-    info = DataInfo(config.data, shape, class_names=None, train_size=1000, held_out_size=100, fingerprint="f")
+    fields = image_fields(shape) if len(shape) == 3 else point_fields()
+    info = DataInfo(config.data, fields, train_size=1000, held_out_size=100, fingerprint="f")
     game = module.EXPERIMENT.build(config, info)
     state = jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
     samples = jax.eval_shape(

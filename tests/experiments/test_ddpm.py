@@ -6,12 +6,13 @@ import pytest
 
 from experiments.ddpm import EXPERIMENT, SAMPLERS, build
 from gen_jax.config import free_fields
+from gen_jax.data.field import image_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 
 TINY = EXPERIMENT.presets["tiny"]
 KEY = jax.random.key(0)
-INFO = DataInfo("digits", (8, 8, 1), class_names=None, train_size=9, held_out_size=1, fingerprint="f")
+INFO = DataInfo("digits", image_fields((8, 8, 1)), train_size=9, held_out_size=1, fingerprint="f")
 
 
 @pytest.mark.parametrize(("asked", "taken"), [(0, 4), (2, 2), (4, 4)])

@@ -1,12 +1,19 @@
 import pytest
 
+from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.methods.checks import require_images, require_size
 
 
 def info(name, shape):
-    return DataInfo(name, shape, class_names=None, train_size=10, held_out_size=2, fingerprint="f")
+    return DataInfo(
+        name,
+        image_fields(shape) if len(shape) == 3 else point_fields(),
+        train_size=10,
+        held_out_size=2,
+        fingerprint="f",
+    )
 
 
 def test_images_pass_with_their_shape():

@@ -6,6 +6,7 @@ from small_networks import first_pixels
 
 from gen_jax.data import load_dataset
 from gen_jax.data.dataset import Dataset, Split
+from gen_jax.data.field import image_fields
 from gen_jax.errors import ConfigError
 from gen_jax.metrics import choice
 from gen_jax.metrics.inception import SHA256, inception_network, missing, stored_at
@@ -16,7 +17,7 @@ CLASSIFIER, INCEPTION = first_pixels(2, "toy classifier"), first_pixels(2, "ince
 
 def dataset(channels=3, labelled=True):
     split = Split(8, {"x": np.zeros((8, 4, 4, channels), np.uint8)})
-    return Dataset("photos", split, split, (4, 4, channels), "f", ("a", "b") if labelled else None)
+    return Dataset("photos", split, split, image_fields((4, 4, channels), ("a", "b") if labelled else None), "f")
 
 
 @pytest.fixture
@@ -69,7 +70,9 @@ def test_without_weights_and_labels_nothing_serves(without_weights):
 
 def test_labels_asked_of_an_unlabelled_set_are_refused():
     with pytest.raises(ConfigError, match="digits has no labels"):
-        chosen(dataclasses.replace(load_dataset("digits"), class_names=None), "classifier")
+        chosen(
+            dataclasses.replace(load_dataset("digits"), fields={"x": load_dataset("digits").fields["x"]}), "classifier"
+        )
 
 
 def test_points_have_no_features(installed):

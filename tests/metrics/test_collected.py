@@ -2,6 +2,7 @@ import numpy as np
 from small_networks import first_pixels
 
 from gen_jax.data.dataset import Dataset, Split
+from gen_jax.data.field import image_fields
 from gen_jax.metrics.collected import collect, images_of, reference
 from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.feature_network import FeatureExtractor
@@ -18,7 +19,7 @@ def extractor():
 
 def dataset(x):
     split = Split(len(x), {"x": x})
-    return Dataset("toy", split, split, x.shape[1:], "fingerprint")
+    return Dataset("toy", split, split, image_fields(x.shape[1:]), "fingerprint")
 
 
 def test_moments_and_probabilities_are_of_all_images_and_kept_features_evenly_spread():

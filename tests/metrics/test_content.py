@@ -2,12 +2,13 @@ import numpy as np
 
 from gen_jax.data import load_dataset
 from gen_jax.data.dataset import Dataset, Split
+from gen_jax.data.field import image_fields
 from gen_jax.metrics.content import split_digest
 
 
 def of(x, label=None, fingerprint="f"):
     split = Split(len(x), {"x": x} if label is None else {"x": x, "label": label})
-    return split_digest(Dataset("toy", split, split, x.shape[1:], fingerprint), split)
+    return split_digest(Dataset("toy", split, split, image_fields(x.shape[1:]), fingerprint), split)
 
 
 def test_digest_depends_on_the_content_alone():
@@ -29,5 +30,5 @@ def test_a_stream_is_known_by_its_description():
     def split(size):
         return Split(size, read=lambda positions: {})
 
-    data = Dataset("toy", split(4), split(5), (1, 1, 1), "f")
+    data = Dataset("toy", split(4), split(5), image_fields((1, 1, 1)), "f")
     assert split_digest(data, split(4)) == split_digest(data, data.train) != split_digest(data, data.test)

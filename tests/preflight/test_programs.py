@@ -75,10 +75,10 @@ def run(request, tmp_path, monkeypatch):
 def test_programs_are_those_that_training_dispatches(run, monkeypatch):
     trained, found = run
     assert found.resident == (trained.dataset.train.arrays is not None)
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, trained.wanted)
-    make = jax.jit(lambda key: initial_state(trained.game, trained.info, key), out_shardings=shardings)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, trained.setup.wanted)
+    make = jax.jit(lambda key: initial_state(trained.setup.game, trained.info, key), out_shardings=shardings)
     state = make(jax.random.key(0))
-    program = trained.program(0)
+    program = trained.setup.program(trained.setup.source(trained.dataset.train, 0))
     examiner = trained.examiner
     try:
         assert found.lower_train().as_text() == text_of_step(monkeypatch, program, state)

@@ -21,6 +21,7 @@ from gen_jax.data import load_dataset, toys
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, NonFiniteError, Preempted, StorageError
 from gen_jax.metrics.score import read_scores
+from gen_jax.reports.report import report_of
 from gen_jax.run.devices import mesh_for
 from gen_jax.run.train import train_run
 from gen_jax.training.metrics_log import MetricsLog
@@ -47,7 +48,7 @@ class Training:
     def __call__(self, happens=(), **changes):
         self.happens = dict(happens)
         config = dataclasses.replace(TOY, run_dir=str(self.directory), **changes)
-        train_run(toy_experiment.EXPERIMENT, config, Console(file=self.output, width=1000))
+        train_run(toy_experiment.EXPERIMENT, config, Console(file=self.output, width=1000), report_of)
 
     def said(self, text):
         return [line for line in self.output.getvalue().splitlines() if text in line]

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.speed import gen_jax_side
 from benchmarks.speed.subject import Order
 from benchmarks.speed.workloads import DCGAN, DDPM, VAE, WGANGP, WORKLOADS, Workload
+from gen_jax.data.field import image_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.losses import NoiseSchedule, linear_betas
 from gen_jax.models import ConvDecoder, DCGANGenerator, MLPDecoder, ResNetGenerator, UNet
@@ -99,7 +100,7 @@ class Twins:
     def __init__(self, name):
         self.workload, self.inputs, self.outputs = TINY[name]
         experiment, config = gen_jax_side.experiment_of(self.workload)
-        info = DataInfo("images", self.workload.shape, None, 100, 10, "f")
+        info = DataInfo("images", image_fields(self.workload.shape), 100, 10, "f")
         self.game = experiment.build(config, info)
         # Not compiled: what comes out of jit has its layers in alphabetical order.
         nets = self.game.init(jax.random.key(0), example(info))
@@ -249,7 +250,7 @@ def test_one_step_of_sampling_is_the_same(sampler, name, number):
 def test_every_workload_has_as_many_parameters_on_both_sides(name):
     workload = WORKLOADS[name]
     experiment, config = gen_jax_side.experiment_of(workload)
-    info = DataInfo("images", workload.shape, None, 100, 10, "f")
+    info = DataInfo("images", image_fields(workload.shape), 100, 10, "f")
     game = experiment.build(config, info)
     state = jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
     ours = {net: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
