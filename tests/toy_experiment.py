@@ -43,7 +43,7 @@ def build(config, data):
         differences = jnp.abs(batch["x"] - params["mean"]["value"][None]) ** config.power
         return jnp.sum(differences, axis=tuple(range(1, differences.ndim)))
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         spoilt = jnp.where(batch["index"] == config.nan_example, jnp.nan, 1.0)
         return distance(params, batch) * spoilt, Aux()
 
@@ -57,7 +57,7 @@ def build(config, data):
         init=lambda key, example: {"mean": {"params": {"value": jax.random.normal(key, data.shape)}}},
         players={"mean": Player(("mean",), loss, optax.sgd(rate))},
         turns=(Turn(("mean",)),),
-        transform=Unit() if data.is_image else Identity(),
+        transforms={"x": Unit() if data.is_image else Identity()},
         sample=sample,
         evaluate=lambda params, variables, batch, key: {"loss": distance(params, batch)},
     )

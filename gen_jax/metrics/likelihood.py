@@ -100,7 +100,7 @@ class ImportanceSampler:
 
     def _of_batch(self, params: Any, variables: Any, batch: dict[str, Array], number: Array, root: Array) -> Array:
         def part(shared: Any, batch: Batch, key: Array) -> tuple[None, Array]:
-            batch = {**batch, "x": self.game.transform.evaluate(batch["x"], keys.derive(key, "transform"))}
+            batch = self.game.transformed(batch, keys.derive(key, "transform"), train=False)
             params, variables = shared
             return None, self._log_mean(params, variables, batch, keys.derive(key, "importance"))
 

@@ -84,6 +84,7 @@ def gather(run: Run, data_dir: str | None = None, dataset: Dataset | None = None
         neighbours=None if dataset is None else neighbours(run, dataset, *grids[-1]),
         missing=missing + left_out,
         scores=read_scores(run.directory.scores),
+        reports=run.game.reports,
         grids_are_drawings=not run.info.is_image,
     )
 

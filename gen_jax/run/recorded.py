@@ -13,7 +13,7 @@ from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, StorageError
 from gen_jax.experiment import find
 from gen_jax.metrics.comparison import HELD_OUT, Member
-from gen_jax.metrics.logged import LIKELIHOODS, UNITS, direction
+from gen_jax.metrics.logged import reported
 from gen_jax.metrics.score import Score, read_scores
 from gen_jax.run.directory import RunDirectory
 from gen_jax.training.game import Game
@@ -76,7 +76,8 @@ def recorded_run(path: epath.PathLike) -> RecordedRun:
     scores += [score for score in _held_out(by_metric, module, game) if score.metric not in in_features]
     meanings = {metric: _meaning(metric.partition("/")[2], module, game)[1] for metric in by_metric}
     kinds = {metric: next(iter(meaning.values()), "") for metric, meaning in meanings.items()}
-    member = Member(directory.path.resolve().name, seed, scores, by_metric, kinds)
+    reports = game.reports if game else {}
+    member = Member(directory.path.resolve().name, seed, scores, by_metric, kinds, reports)
     return RecordedRun(directory.path, module, fields, info, member)
 
 
@@ -111,7 +112,7 @@ def _held_out(logged: Mapping[str, Mapping[int, float]], module: str, game: Game
         name = metric.removeprefix(HELD_OUT)
         if name != metric:
             better, meaning = _meaning(name, module, game)
-            unit = UNITS.get(name, "")
+            unit = reported(name, game.reports if game else {}).unit
             scores += [
                 Score(metric, f"{name}, held-out", value, better, step, meaning | weights, unit=unit)
                 for step, value in values.items()
@@ -121,13 +122,13 @@ def _held_out(logged: Mapping[str, Mapping[int, float]], module: str, game: Game
 
 def _meaning(name: str, module: str, game: Game | None) -> tuple[Literal["larger", "smaller"] | None, dict[str, Any]]:
     """Which direction of a logged metric is better, and what has to be equal for it to be compared."""
-    better = direction(name)
-    if name in LIKELIHOODS and game is not None and game.density is not None:
-        return better, {"observed": game.density.observed}
-    if name in LIKELIHOODS or better is None:
+    found = reported(name, game.reports if game else {})
+    if found.depends_on == "observed" and game is not None and game.density is not None:
+        return found.better, {"observed": game.density.observed}
+    if found.depends_on is not None:
         # What is not known by its name, such as a loss, means what the experiment means by it.
         return None, {"experiment": _short(module)}
-    return better, {}
+    return found.better, {}
 
 
 def _short(module: str) -> str:

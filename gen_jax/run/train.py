@@ -16,6 +16,7 @@ from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageErro
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import sample_metrics
 from gen_jax.metrics.feature_scores import FeatureScores, feature_scores
+from gen_jax.metrics.logged import reported
 from gen_jax.metrics.provenance import sampled
 from gen_jax.metrics.score import store_scores
 from gen_jax.run.described import Description
@@ -24,14 +25,15 @@ from gen_jax.run.directory import RunDirectory, default_run_dir
 from gen_jax.run.examiner import Examiner
 from gen_jax.run.rollback import Rollback
 from gen_jax.run.setup import Setup
-from gen_jax.show.grid import picture, write_png
-from gen_jax.training import keys
+from gen_jax.run.views import Grid
+from gen_jax.show.grid import write_png
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.loop import Cadence, Trouble, train
 from gen_jax.training.metrics_log import MetricsLog
 from gen_jax.training.preemption import Preemption
 from gen_jax.training.progress import Reporter, duration
+from gen_jax.training.retention import Best
 from gen_jax.training.state import State
 from gen_jax.training.storage import first_line
 
@@ -67,9 +69,18 @@ class TrainingRun:
             known = self.examiner.names(self.setup.wanted, self.info)
             if config.keep_best not in known:
                 raise ConfigError(f"--keep-best is {config.keep_best}; accepted: {', '.join(known)}")
+        self.grid = Grid(
+            self.setup.game, self.info, self.dataset, self.examiner.sampler, mesh, config.seed, config.grid_samples
+        )
         self.trouble = Trouble(self.say)
         # Grids that a disk would not take; they are written before the next checkpoint.
         self._pictures: dict[epath.Path, np.ndarray] = {}
+
+    @property
+    def best(self) -> Best | None:
+        """What makes a checkpoint the best, where one is to be kept."""
+        name = self.config.keep_best
+        return None if name is None else Best(name, reported(name, self.setup.game.reports).better == "larger")
 
     def feature_scores(self) -> FeatureScores | None:
         """What is measured in features at every evaluation, if anything is."""
@@ -88,11 +99,10 @@ class TrainingRun:
             self.directory.record(self.experiment.identity, self.config, self.info.as_json())
 
     def evaluate(self, step: int, state: State) -> dict[str, float]:
-        """Metrics of a state, and its sample grid."""
-        key = keys.derive(jax.random.key(self.config.seed), "grid")
-        samples = self.examiner.sampler(state, key, self.config.grid_samples * (1 if self.info.is_image else 32))
-        if is_leader():
-            self._pictures[self.directory.samples(step)] = picture(samples, self.dataset.centres)
+        """Metrics of a state, and its picture: a grid of samples, or of a method without any the first view."""
+        shown = self.grid(state)
+        if is_leader() and shown is not None:
+            self._pictures[self.directory.samples(step)] = shown
             try:
                 self.write()
             except StorageError as error:
@@ -160,7 +170,9 @@ class TrainingRun:
         else:
             self.say(f"finished {self.config.steps} steps in {duration(time.perf_counter() - clock)}")
         self.say(f"run      {self.directory.path}")
-        self.say(f"samples  {self.directory.samples(int(state.step))}")
+        picture = self.directory.samples(int(state.step))
+        if picture.exists():
+            self.say(f"{'samples' if self.setup.game.sample else 'shown':8} {picture}")
         return not was_finished
 
     def report(self, write_report: WriteReport) -> None:
@@ -232,7 +244,7 @@ def train_run(
     run = TrainingRun(experiment, config, console or Console(quiet=not is_leader()))
     with run.directory.lock() if is_leader() else contextlib.nullcontext():
         run.record()
-        directory, best = run.directory.checkpoints, config.keep_best
+        directory, best = run.directory.checkpoints, run.best
         checkpoints = Checkpoints(directory, config.keep, best=best, identity=run.identity, report=run.say)
         with contextlib.closing(checkpoints):
             moved = run.train(checkpoints)

@@ -108,7 +108,7 @@ def wasteful(config, data):
     """The toy, with a loss whose gradient needs 512 MiB of what was computed for each example."""
     game = toy_experiment.build(config, data)
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         noise = jnp.ones((len(batch["x"]), 1 << 20))
         noise = noise + jnp.mean(batch["x"], axis=1, keepdims=True)
         scale = jnp.sum(params["mean"]["value"])

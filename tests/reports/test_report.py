@@ -22,7 +22,7 @@ from gen_jax.reports.report import command, gather, sample_grids, write_report
 from gen_jax.run.train import train_run
 from gen_jax.show.charts import Chart
 from gen_jax.show.grid import image_grid, write_png
-from gen_jax.training.game import Density, Sampling
+from gen_jax.training.game import Density, Sampling, View
 
 TOY = toy_experiment.EXPERIMENT.presets["default"]
 
@@ -46,7 +46,10 @@ def around_the_mean(params, variables, batch, key):
     return jnp.broadcast_to(params["mean"]["value"][None, None] + noise, shape)
 
 
-VIEWS = {"reconstructions": beside_the_mean, "interpolations": around_the_mean}
+VIEWS = {
+    "reconstructions": View(beside_the_mean, "Reconstructions", "Each beside the mean."),
+    "interpolations": View(around_the_mean, "Interpolations", "Around the mean.", looks_at_data=False),
+}
 
 
 def with_views(directory, **fields):
@@ -113,7 +116,9 @@ def test_views_are_made_of_held_out_data_from_the_whole_set_in_their_own_range(i
         jax.debug.callback(lambda **found: seen.update(found), **batch)
         return beside_the_mean(params, variables, batch, key)
 
-    run.game = dataclasses.replace(run.game, views={"reconstructions": spy})
+    run.game = dataclasses.replace(
+        run.game, views={"reconstructions": View(spy, "Reconstructions", "As they are seen.")}
+    )
     (shown,) = gather(run, dataset=digits).illustrations
     jax.effects_barrier()
     places = np.linspace(0, 358, 8).round().astype(int)

@@ -45,8 +45,8 @@ def build(config, data):
     game = toy_experiment.build(config, data)
     player = game.players["mean"]
 
-    def loss(params, variables, batch, key, carry):
-        per_example, aux = player.loss(params, variables, batch, key, carry)
+    def loss(params, variables, batch, key, now):
+        per_example, aux = player.loss(params, variables, batch, key, now)
         spoilt = jnp.isin(batch["index"], jnp.array(config.spoilt or (-1,)))
         spoilt |= jax.random.normal(key, per_example.shape) > config.limit
         return per_example * jnp.where(spoilt, jnp.inf, 1.0), aux

@@ -18,7 +18,7 @@ KEY = jax.random.key(5)
 
 
 def sampled_game(sample, init=None, **fields):
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         raise AssertionError("this game is not trained")
 
     players = {"a": Player(("a",), loss, optax.sgd(0.1))}
