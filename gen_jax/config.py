@@ -42,6 +42,16 @@ class Free:
     """Marks a field that does not change what is learned: a run may be continued with another value."""
 
 
+class AtSampling(Free):
+    """Marks a free field that says how samples are made.
+
+    It is a flag of `sample` and `evaluate`, an argument of `load`, and part of the protocol of every score.
+    """
+
+
+Part = Annotated[str | None, Free]
+"""The directory of another run that is a part of this one. Not where it lies but what it holds makes a run another."""
+
 Count = Annotated[int, Within(1)]
 Steps = Annotated[int, Within(0)]
 Period = Annotated[int | None, Within(0), Free]
@@ -66,6 +76,8 @@ class Training:
     """Leave out images of a folder that cannot be read, instead of stopping."""
     run_dir: Annotated[str | None, Free] = None
     """Where everything of the run goes (default: runs/EXPERIMENT-DATA). The same command continues it."""
+    init_from: str | None = None
+    """A run whose networks of the same name and shape this one begins with (default: none)."""
     preset: Annotated[str, Free] = "default"
     """Where the other options start from: default (minutes on a laptop), tiny (seconds), paper (as published), …"""
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0
@@ -203,7 +215,18 @@ def constrained(config: Config) -> Iterator[tuple[str, Any, Within]]:
 
 def free_fields(config: type[Config]) -> set[str]:
     """Names of the fields with which a run may be continued differently."""
-    return {name for name, markers in _markers(config).items() if Free in markers}
+    return {name for name, markers in _markers(config).items() if Free in markers or AtSampling in markers}
+
+
+def sampling_fields(config: type[Config]) -> tuple[str, ...]:
+    """Names of the fields that say how samples are made, in order."""
+    return tuple(name for name, markers in _markers(config).items() if AtSampling in markers)
+
+
+def kind_of(config: type[Config], name: str) -> Any:
+    """The type of a field, without what is said beside it."""
+    kind = annotations(config)[name][0]
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
 
 
 def as_json(config: Config) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 
 import tyro
 
-from gen_jax.config import Config, flag, shown
+from gen_jax.config import Config, flag, sampling_fields, shown
+from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, nearest
 from gen_jax.training.game import Game
 
@@ -47,7 +48,7 @@ class Experiment:
       tiny: how the preset "tiny" differs from the default, beyond TINY; None: there is none.
       paper: how the preset "paper", which is as published, differs from the default; None: there is none.
       others: how further presets differ from the default, by name.
-      parts: fields of the configuration that hold the directory of another run.
+      parts: fields of the configuration that hold the directory of another run, each a keyword of `build` too.
 
     Raises:
       ConfigError: a preset has a field that the configuration lacks, or a value that it does not accept.
@@ -88,6 +89,31 @@ class Experiment:
                     raise ConfigError(f"{self._preset(preset)} there is no option {name}{nearest(name, known)}")
             found[preset] = self.config(**{"preset": preset, **changes})
         return found
+
+    def game(self, config: Config, data: DataInfo, parts: Mapping[str, Any] = {}) -> Game:
+        """The game of a configuration on such data.
+
+        Args:
+          config: the configuration.
+          data: what there is to know of the data.
+          parts: {name: gen_jax.training.pretrained.Pretrained}.
+
+        Raises:
+          ConfigError: a part is missing, the data have streams that the method does not take, or `build` refuses.
+        """
+        for name in self.parts:
+            if name not in parts:
+                raise ConfigError(
+                    f"{flag(name)} is missing; accepted: the directory of a run, of which {self.name} is made"
+                )
+        game = self.build(config, data, **parts)
+        unwanted = data.streams.keys() - set(game.streams)
+        if unwanted:
+            found, takes = ", ".join(sorted(unwanted)), ", ".join(("x", *game.streams))
+            raise ConfigError(f"--data is {data.name}, which has a stream {found} beside x; {self.name} takes {takes}")
+        named = {"sampler", "sampling_steps"}
+        options = {name: getattr(config, name) for name in sampling_fields(self.config) if name not in named}
+        return dataclasses.replace(game, sampling=game.sampling._replace(options={**game.sampling.options, **options}))
 
     def _preset(self, name: str) -> str:
         return f"{self.build.__module__}, preset {name}:"

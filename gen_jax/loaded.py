@@ -19,9 +19,9 @@ from gen_jax.measures import measure
 from gen_jax.measures.protocol import Protocol
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.score import Score
-from gen_jax.run.described import described_run
 from gen_jax.run.devices import mesh_for_features
 from gen_jax.run.directory import RunDirectory
+from gen_jax.run.parts import described_run
 from gen_jax.run.setup import wanted_state
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints

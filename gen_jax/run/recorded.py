@@ -16,6 +16,7 @@ from gen_jax.metrics.comparison import HELD_OUT, Member
 from gen_jax.metrics.logged import reported
 from gen_jax.metrics.score import Score, read_scores
 from gen_jax.run.directory import RunDirectory
+from gen_jax.run.parts import described_run
 from gen_jax.training.game import Game
 from gen_jax.training.metrics_log import Logged, logged
 from gen_jax.training.storage import first_line
@@ -60,7 +61,7 @@ def recorded_run(path: epath.PathLike) -> RecordedRun:
     directory = RunDirectory(path)
     stored = directory.read()
     info = DataInfo.from_json(stored["data"])
-    fields, game = _described(stored, info)
+    fields, game = _described(path, stored)
     seed = int(stored["config"].get("seed", 0))
     try:
         lines = logged(directory.path / "metrics.jsonl")
@@ -81,7 +82,7 @@ def recorded_run(path: epath.PathLike) -> RecordedRun:
     return RecordedRun(directory.path, module, fields, info, member)
 
 
-def _described(stored: Mapping[str, Any], info: DataInfo) -> tuple[dict[str, Any], Game | None]:
+def _described(path: epath.PathLike, stored: Mapping[str, Any]) -> tuple[dict[str, Any], Game | None]:
     """The fields that change what is learned, and the game; without the experiment's code, as far as it goes."""
     config, free, game = stored["config"], free_fields(Config), None
     try:
@@ -89,7 +90,7 @@ def _described(stored: Mapping[str, Any], info: DataInfo) -> tuple[dict[str, Any
         kind = type(experiment.presets["default"])
         # What an older version did not know yet was at its default.
         config, free = as_json(from_json(kind, config)) | config, free_fields(kind)
-        game = experiment.build(from_json(kind, config), info)
+        _, game = described_run(path, abstract=True)
     except ConfigError:
         pass
     return {name: value for name, value in config.items() if name not in free | {"seed"}}, game

@@ -23,15 +23,18 @@ from gen_jax.run.described import Description
 from gen_jax.run.devices import check_batch_size, mesh_for, mesh_for_features
 from gen_jax.run.directory import RunDirectory, default_run_dir
 from gen_jax.run.examiner import Examiner
+from gen_jax.run.parts import find_parts, load_pretrained, noted, pretrained_of
 from gen_jax.run.rollback import Rollback
 from gen_jax.run.setup import Setup
 from gen_jax.run.views import Grid
+from gen_jax.run.warm_start import began_with
 from gen_jax.show.grid import write_png
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.loop import Cadence, Trouble, train
 from gen_jax.training.metrics_log import MetricsLog
 from gen_jax.training.preemption import Preemption
+from gen_jax.training.pretrained import Pretrained
 from gen_jax.training.progress import Reporter, duration
 from gen_jax.training.retention import Best
 from gen_jax.training.state import State
@@ -57,11 +60,15 @@ class TrainingRun:
             config.data, data_dir=config.data_dir, image_size=config.image_size, skip_bad_images=config.skip_bad_images
         )
         self.info = DataInfo.of(self.dataset)
-        self.identity = Description(experiment.identity["module"], config, self.info).identity
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
+        self.parts = find_parts(experiment, config, self.directory)
+        self.identity = noted(Description(experiment.identity["module"], config, self.info), self.parts).identity
         mesh = mesh_for(config)
         check_batch_size(config, self.info, mesh.size)
-        self.setup = Setup(config, self.info, experiment.build(config, self.info), mesh)
+        game = experiment.game(config, self.info, pretrained_of(self.parts))
+        self.setup = Setup(config, self.info, game, mesh, self.init_from())
+        if self.setup.init_from is not None:
+            self.say(began_with(self.setup.wanted, self.setup.init_from))
         self.features = self.feature_scores()
         metrics = sample_metrics(self.dataset) + ([] if self.features is None else [self.features])
         self.examiner = Examiner(self.setup.game, self.dataset, mesh, config, metrics)
@@ -96,7 +103,10 @@ class TrainingRun:
         """Writes config.json, if it is still that of the same run."""
         if is_leader():
             self.directory.check_same(self.experiment.identity["module"], self.config, self.info.as_json())
-            self.directory.record(self.experiment.identity, self.config, self.info.as_json())
+            notes = {name: part.as_json() for name, part in self.parts.items()}
+            self.directory.record(self.experiment.identity, self.config, self.info.as_json(), notes)
+            for name, part in self.parts.items():
+                part.copy(self.directory.path / "parts" / name)
 
     def evaluate(self, step: int, state: State) -> dict[str, float]:
         """Metrics of a state, and its picture: a grid of samples, or of a method without any the first view."""
@@ -139,10 +149,16 @@ class TrainingRun:
         except (OSError, ConfigError) as error:
             raise StorageError(f"{self.directory.path} could not be written: {first_line(error)}") from error
 
+    def init_from(self) -> Pretrained | None:
+        """The run whose networks this one begins with; None where it has begun already, or begins with new ones."""
+        path, checkpoints = self.config.init_from, self.directory.checkpoints
+        has_begun = checkpoints.exists() and any(checkpoints.iterdir())
+        return None if path is None or has_begun else load_pretrained(path, path)
+
     def train(self, checkpoints: Checkpoints) -> bool:
         """Trains to the end, however often it has to go back on the way. Returns whether there was anything to do."""
         with Preemption() as preemption:
-            start, state = self.setup.begin(checkpoints)
+            start, state = self.setup.begin(checkpoints, self.dataset.train)
             log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
             with contextlib.closing(log):
                 skipped = self.directory.read_skipped()
@@ -158,7 +174,7 @@ class TrainingRun:
                         # Its traceback would keep the state with what is not finite in memory.
                         failure = error.with_traceback(None)
                     skipped = rollback.leave_out(checkpoints, failure, skipped)
-                    start, state = self.setup.begin(checkpoints)
+                    start, state = self.setup.begin(checkpoints, self.dataset.train)
                     try:
                         log.rewind(start or 0)
                     except StorageError as error:

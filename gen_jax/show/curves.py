@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gen_jax.metrics.evenly import thinned
+from gen_jax.metrics.logged import Reported
 from gen_jax.metrics.titles import title_of
 from gen_jax.show.charts import Chart, Series
-from gen_jax.training.game import Reported
 
 Line = Mapping[str, Any]
 """A line of metrics.jsonl: step, split, and metrics that are numbers or None."""

@@ -14,10 +14,11 @@ from rich.console import Console
 import gen_jax
 from gen_jax.config import as_json
 from gen_jax.data import Split, load_dataset
+from gen_jax.data.field import point_fields
 from gen_jax.errors import StorageError
 from gen_jax.experiment import parse
 from gen_jax.metrics.score import Score, store_scores
-from gen_jax.reports.pictures import illustration, looks_at_data, nearest_in_parts, neighbours, tiles
+from gen_jax.reports.pictures import illustration, nearest_in_parts, neighbours, tiles
 from gen_jax.reports.report import command, gather, sample_grids, write_report
 from gen_jax.run.train import train_run
 from gen_jax.show.charts import Chart
@@ -155,23 +156,6 @@ def test_data_are_looked_for_where_they_are_said_to_be(images, tmp_path):
     assert str(tmp_path / "nowhere") in report.missing[0]
 
 
-def test_what_a_view_looks_at_is_found_in_its_program(images):
-    run = gen_jax.load(images)
-    batch = {"x": jnp.zeros((2, 8, 8, 1)), "index": jnp.zeros(2, jnp.int32)}
-    arguments = run.state.params, run.state.variables, batch, jax.random.key(0)
-    jitted = jax.jit(beside_the_mean)
-
-    def looped(params, variables, batch, key):
-        return jax.lax.fori_loop(0, 3, lambda i, x: x + 1, batch["x"])[:, None]
-
-    def unused(params, variables, batch, key):
-        jnp.square(batch["x"])
-        return around_the_mean(params, variables, batch, key)
-
-    assert [looks_at_data(view, *arguments) for view in (beside_the_mean, jitted, looped)] == [True] * 3
-    assert [looks_at_data(view, *arguments) for view in (around_the_mean, unused)] == [False] * 2
-
-
 def test_a_generator_that_returns_training_images_is_seen_as_such(images, digits):
     run = gen_jax.load(images)
     copied = [5, 100, 1400, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
@@ -229,7 +213,7 @@ def test_views_of_points_are_paths():
 
 def test_points_have_no_neighbours_worth_showing(images):
     run = gen_jax.load(images)
-    run.info = dataclasses.replace(run.info, shape=(2,))
+    run.info = dataclasses.replace(run.info, fields=point_fields())
     assert neighbours(run, load_dataset("ring8"), 4, np.zeros((512, 512, 3), np.uint8)) is None
 
 

@@ -96,11 +96,11 @@ def test_a_game_learns_the_same_with_the_same_noise():
 def test_everything_else_of_the_game_is_as_it_was():
     game = game_of(chain)
     again = rematerialised(game)
-    assert (again.init, again.turns, again.sample, again.transform) == (
+    assert (again.init, again.turns, again.sample, again.transforms) == (
         game.init,
         game.turns,
         game.sample,
-        game.transform,
+        game.transforms,
     )
     assert (again.players["a"].nets, again.players["a"].optimizer) == (("a",), game.players["a"].optimizer)
 

@@ -84,7 +84,7 @@ def test_a_lazy_turn_keeps_the_numbers_of_its_batches_when_it_is_not_taken(loop)
 @loops
 def test_the_carry_is_updated_from_mean_metrics_outputs_and_a_key_of_its_own(loop):
     def loss(params, variables, batch, key, now):
-        metrics = {"each": jnp.arange(4.0) + carry["each"], "one": jnp.float32(5.0)}
+        metrics = {"each": jnp.arange(4.0) + now.carry["each"], "one": jnp.float32(5.0)}
         return per_example(batch, params["a"]["w"] + 0.5), Aux(metrics, outputs=batch["x"])
 
     def update(carry, metrics, outputs, key):
