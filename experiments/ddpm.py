@@ -9,11 +9,13 @@ published configuration on CIFAR-10 (35.7M parameters, 800,000 steps of 128) has
 set with 50,000 samples.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from gen_jax import main
-from gen_jax.config import Free, Within
+from gen_jax.config import AtSampling, Within
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment
@@ -23,7 +25,7 @@ from gen_jax.samplers import ancestral, ddim
 from gen_jax.training.game import Game, Sampling
 
 SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas}
-SAMPLERS = {"ancestral": ancestral, "ddim": ddim}
+SAMPLERS: dict[str, Callable[..., Any]] = {"ancestral": ancestral, "ddim": ddim}
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class DDPMConfig(Denoiser, Optimizer, Average, Flip):
     average_decay: float = 0.999
     diffusion_steps: Annotated[int, Within(2, 100_000)] = 250
     """Steps of the diffusion (T)."""
-    sampler: Annotated[Literal["ancestral", "ddim"], Free] = "ancestral"
+    sampler: Annotated[Literal["ancestral", "ddim"], AtSampling] = "ancestral"
     """How to sample: as in DDPM, or as in Song et al. (arXiv 2010.02502), the better of the two in few steps."""
-    sampling_steps: Annotated[int, Within(0), Free] = 0
+    sampling_steps: Annotated[int, Within(0), AtSampling] = 0
     """Steps in which to sample, evenly spaced among those of the diffusion; 0: all of them."""
+    eta: Annotated[float, Within(0, 1), AtSampling] = 0.0
+    """Noise that DDIM adds on the way, from 0, for none, to 1, for as much as the ancestral sampler."""
     schedule: Literal["linear", "cosine"] = "cosine"
     """How the noise grows: as in DDPM, or as in Nichol & Dhariwal (arXiv 2102.09672)."""
 
@@ -54,10 +58,13 @@ def build(config: DDPMConfig, data: DataInfo) -> Game:
             f"--sampling-steps is {config.sampling_steps}; accepted: 0, for all {steps} steps of the diffusion, "
             f"or a number from 2 to {steps}"
         )
+    if config.eta and config.sampler != "ddim":
+        raise ConfigError(f"--eta is {config.eta}; accepted with --sampler {config.sampler}: 0, for eta is DDIM's")
+    sampler = SAMPLERS[config.sampler]
     return diffusion(
         config.denoiser(data),
         NoiseSchedule.from_betas(SCHEDULES[config.schedule](steps)),
-        SAMPLERS[config.sampler],
+        functools.partial(sampler, eta=config.eta) if config.eta else sampler,
         shape=data.shape,
         optimizer=config.transformation(),
         transform=config.transform(data),
