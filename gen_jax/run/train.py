@@ -47,7 +47,7 @@ class TrainingRun:
 
     def __init__(self, experiment: Experiment, config: Config, console: Console):
         self.experiment, self.config, self.console = experiment, config, console
-        config.check()
+        experiment.check(config)
         self.directory = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data))
         self.directory.claim()
         self.directory.check_same(experiment.identity["module"], config)
@@ -198,7 +198,7 @@ class TrainingRun:
                 return train(
                     program,
                     state,
-                    Cadence(config.steps, config.log_every, config.eval_every, config.save_every),
+                    Cadence.of(config.steps, config.log_every, config.eval_every, config.save_every),
                     checkpoints=checkpoints,
                     log=log,
                     reporter=reporter,
