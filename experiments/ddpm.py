@@ -88,7 +88,7 @@ EXPERIMENT = Experiment(
     build,
     DDPMConfig,
     family="diffusion",
-    minutes=2.5,
+    minutes=3,
     tiny={"diffusion_steps": 4, "channels": 8},
     paper=PAPER,
 )

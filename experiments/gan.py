@@ -74,7 +74,7 @@ PAPER = {"data": "mnist", "steps": 600_000, "batch_size": 100, "learning_rate": 
 PAPER |= {"features": (1200, 1200), "discriminator": "maxout", "discriminator_features": (240, 240)}
 TINY = {"steps": 20, "batch_size": 32, "latent": 4, "features": (16,), "discriminator_features": (16,)}
 
-EXPERIMENT = Experiment(build, GANConfig, family="adversarial", minutes=1, tiny=TINY, paper=PAPER)
+EXPERIMENT = Experiment(build, GANConfig, family="adversarial", minutes=3, tiny=TINY, paper=PAPER)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -87,7 +87,7 @@ PAPER = {"data": "mnist", "steps": 1_000_000, "batch_size": 100, "learning_rate"
 PAPER |= {"average_decay": 0.0, "features": (500,), "activation": "tanh", "latent": 20}
 TINY = {"steps": 20, "batch_size": 32, "features": (16,), "latent": 4}
 
-EXPERIMENT = Experiment(build, VAEConfig, family="likelihood", minutes=2.5, tiny=TINY, paper=PAPER)
+EXPERIMENT = Experiment(build, VAEConfig, family="likelihood", minutes=3, tiny=TINY, paper=PAPER)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -85,7 +85,7 @@ EXPERIMENT = Experiment(
     build,
     WGANGPConfig,
     family="adversarial",
-    minutes=1,
+    minutes=3,
     tiny={**PUBLISHED, "batch_size": 32, "latent": 4, "width": 4, "features": (16,), "critic_steps": 2},
     paper={**IMAGES, "data": "cifar10", "steps": 100_000, "decay_steps": 100_000},
     others={"images": {**IMAGES, "data": "fashion_mnist", "image_size": 32, "steps": 20_000, "width": 64}},

@@ -79,8 +79,7 @@ class Training:
     log_every: Period = None
     """Steps between lines of training metrics (default: a twentieth of all, at most 500); 0: only at the end."""
     eval_every: Period = None
-    """Steps between evaluations on held-out data, each with a sample grid (default: a quarter of all, at most 20,000);
-    0: only at the end."""
+    """Steps between evaluations, each with a sample grid (default: a quarter of all, at most 20,000); 0: at the end."""
     eval_metrics: Annotated[tuple[str, ...], Free] = ()
     """Scores of samples at each evaluation: fid, kid, inception_score, precision_recall, density_coverage."""
     eval_samples: Annotated[int, Within(2), Free] = 1000

@@ -44,7 +44,7 @@ class Experiment:
         a laptop from embedded data.
       family: of methods, such as "adversarial".
       minutes: that the default takes on two CPU cores; None: not known.
-      tiny: how the preset "tiny" differs from the default, beyond TINY.
+      tiny: how the preset "tiny" differs from the default, beyond TINY; None: there is none.
       paper: how the preset "paper", which is as published, differs from the default; None: there is none.
       others: how further presets differ from the default, by name.
       parts: fields of the configuration that hold the directory of another run.
@@ -56,8 +56,8 @@ class Experiment:
     build: Callable[..., Game]
     config: type[Config]
     family: str = "other"
-    minutes: float | None = None
-    tiny: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    minutes: int | float | None = None
+    tiny: Mapping[str, Any] | None = None
     paper: Mapping[str, Any] | None = None
     others: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = ()
@@ -76,14 +76,10 @@ class Experiment:
 
     @functools.cached_property
     def presets(self) -> Mapping[str, Config]:
-        """The configurations by name: "default", "tiny", "paper" if there is one, and the others."""
-        papers = {} if self.paper is None else {"paper": self.paper}
-        differences: dict[str, Mapping[str, Any]] = {
-            "default": {},
-            "tiny": {**TINY, **self.tiny},
-            **papers,
-            **self.others,
-        }
+        """The configurations by name: "default", "tiny" and "paper" where there are such, and the others."""
+        tiny = {} if self.tiny is None else {"tiny": {**TINY, **self.tiny}}
+        paper = {} if self.paper is None else {"paper": self.paper}
+        differences: dict[str, Mapping[str, Any]] = {"default": {}, **tiny, **paper, **self.others}
         known = [field.name for field in dataclasses.fields(self.config)]
         found = {}
         for preset, changes in differences.items():
@@ -152,7 +148,7 @@ def find(identity: Mapping[str, str]) -> Experiment:
         spec.loader.exec_module(sys.modules[name])
         return sys.modules[name].EXPERIMENT
     except (ImportError, OSError, AttributeError) as error:
-        raise ConfigError(f"the run's experiment {file or name} cannot be loaded: {error}") from error
+        raise ConfigError(f"the experiment {file or name} cannot be loaded: {error}") from error
 
 
 def parse(experiment: Experiment, arguments: Sequence[str] | None = None) -> Config:

@@ -21,6 +21,15 @@ from gen_jax.training import Aux, Game, Player, Turn
 class ToyConfig(Config):
     """Options of the toy."""
 
+    data: str = "ring8"
+    steps: int = 4
+    batch_size: int = 16
+    learning_rate: float = 0.1
+    log_every: int = 1
+    eval_every: int = 0
+    save_every: int = 2
+    grid_samples: int = 4
+    report: bool = False
     widths: Widths = (1, 2)
     """Stands for any option; changes nothing."""
     power: Count = 2
@@ -63,19 +72,4 @@ def build(config, data):
     )
 
 
-EXPERIMENT = Experiment(
-    build,
-    {
-        "default": ToyConfig(
-            data="ring8",
-            steps=4,
-            batch_size=16,
-            learning_rate=0.1,
-            log_every=1,
-            eval_every=0,
-            save_every=2,
-            grid_samples=4,
-            report=False,
-        )
-    },
-)
+EXPERIMENT = Experiment(build, ToyConfig)

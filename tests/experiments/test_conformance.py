@@ -30,7 +30,7 @@ from gen_jax.run.train import train_run
 from gen_jax.training import digest
 from gen_jax.training.sharding import make_mesh, replicated
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg)
+NAMES = sorted(module.name for module in pkgutil.iter_modules(experiments.__path__) if module.name[0] != "_")
 PRESETS = ("default", "tiny", "paper")
 SHAPES = {
     "digits": (8, 8, 1),

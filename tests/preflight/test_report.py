@@ -120,7 +120,7 @@ def wasteful(config, data):
 
 @needs_libtpu
 def test_what_does_not_fit_is_said_and_mended():
-    experiment, topology = Experiment(wasteful, {"default": CONFIG}), parse_topology("v5e:2x4")
+    experiment, topology = Experiment(wasteful, type(CONFIG)), parse_topology("v5e:2x4")
     config = dataclasses.replace(CONFIG, batch_size=512)
     dataset = described(config)
     found = preflight(experiment, config, topology, ("train",), dataset=dataset)

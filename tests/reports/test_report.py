@@ -15,7 +15,7 @@ import gen_jax
 from gen_jax.config import as_json
 from gen_jax.data import Split, load_dataset
 from gen_jax.errors import StorageError
-from gen_jax.experiment import Experiment, parse
+from gen_jax.experiment import parse
 from gen_jax.metrics.score import Score, store_scores
 from gen_jax.reports.pictures import illustration, looks_at_data, nearest_in_parts, neighbours, tiles
 from gen_jax.reports.report import command, gather, sample_grids, write_report
@@ -269,7 +269,7 @@ def test_a_disk_that_does_not_take_the_page_is_one_line(images, digits, monkeypa
         write_report(gen_jax.load(images), dataset=digits)
 
 
-PRESETS = {"default": TOY, "tiny": dataclasses.replace(TOY, steps=1, widths=(7,), images_only=True)}
+OF_PRESETS = dataclasses.replace(toy_experiment.EXPERIMENT, tiny={"steps": 1, "widths": (7,), "images_only": True})
 
 
 @pytest.mark.parametrize(
@@ -283,23 +283,20 @@ PRESETS = {"default": TOY, "tiny": dataclasses.replace(TOY, steps=1, widths=(7,)
     ],
 )
 def test_command_asks_for_the_same_configuration(changes):
-    experiment = Experiment(toy_experiment.build, PRESETS)
-    config = dataclasses.replace(PRESETS[changes.get("preset", "default")], **changes)
-    words = shlex.split(shlex.join(command(experiment, config)))
+    config = dataclasses.replace(OF_PRESETS.presets[changes.get("preset", "default")], **changes)
+    words = shlex.split(shlex.join(command(OF_PRESETS, config)))
     assert words[:3] == ["python", "-m", "toy_experiment"]
-    assert parse(experiment, words[3:]) == config
+    assert parse(OF_PRESETS, words[3:]) == config
     assert len(words) <= 3 + 2 * len(changes) + 3
 
 
 def test_command_names_only_what_differs():
-    experiment = Experiment(toy_experiment.build, PRESETS)
-    config = dataclasses.replace(PRESETS["tiny"], preset="tiny", widths=(3, 4), images_only=False)
+    config = dataclasses.replace(OF_PRESETS.presets["tiny"], widths=(3, 4), images_only=False)
     expected = "python -m toy_experiment --preset tiny --widths 3 4 --no-images-only"
-    assert shlex.join(command(experiment, config)) == expected
+    assert shlex.join(command(OF_PRESETS, config)) == expected
 
 
 def test_configuration_of_a_preset_that_is_gone_is_told_by_the_default():
-    experiment = Experiment(toy_experiment.build, PRESETS)
     config = dataclasses.replace(TOY, preset="gone", steps=9)
-    assert command(experiment, config)[3:] == ["--steps", "9"]
+    assert command(OF_PRESETS, config)[3:] == ["--steps", "9"]
     assert as_json(config)["preset"] == "gone"

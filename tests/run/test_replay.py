@@ -35,6 +35,8 @@ TOY = toy_experiment.EXPERIMENT
 class SpoiltConfig(toy_experiment.ToyConfig):
     """The toy with data that spoil a step."""
 
+    steps: int = 8
+    save_every: int = 3
     spoilt: tuple[int, ...] = ()
     """Examples whose loss is infinite."""
     limit: float = np.inf
@@ -54,10 +56,7 @@ def build(config, data):
     return dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=loss)})
 
 
-EXPERIMENT = Experiment(
-    build,
-    {"default": SpoiltConfig(**{**dataclasses.asdict(TOY.presets["default"]), "steps": 8, "save_every": 3})},
-)
+EXPERIMENT = Experiment(build, SpoiltConfig)
 
 
 def examples(*steps):
