@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from gen_jax import main
-from gen_jax.config import Count, Decay, Free, Widths, Within
+from gen_jax.config import Free, Within
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment
 from gen_jax.losses import NoiseSchedule, cosine_betas, linear_betas
-from gen_jax.methods import Average, Flip, Optimizer, diffusion
-from gen_jax.methods.checks import require_size
-from gen_jax.models import UNet, unet
+from gen_jax.methods import Average, Denoiser, Flip, Optimizer, diffusion
 from gen_jax.samplers import ancestral, ddim
 from gen_jax.training.game import Game, Sampling
 
@@ -29,7 +27,7 @@ SAMPLERS = {"ancestral": ancestral, "ddim": ddim}
 
 
 @dataclass(frozen=True)
-class DDPMConfig(Optimizer, Average, Flip):
+class DDPMConfig(Denoiser, Optimizer, Average, Flip):
     """Options of the DDPM."""
 
     steps: int = 4_000
@@ -46,32 +44,21 @@ class DDPMConfig(Optimizer, Average, Flip):
     """Steps in which to sample, evenly spaced among those of the diffusion; 0: all of them."""
     schedule: Literal["linear", "cosine"] = "cosine"
     """How the noise grows: as in DDPM, or as in Nichol & Dhariwal (arXiv 2102.09672)."""
-    channels: Count = 16
-    """Channels of the U-Net at full resolution."""
-    multipliers: Widths = (1, 2)
-    """Channels of each level of the U-Net as a multiple; the image is halved between levels."""
-    blocks: Count = 1
-    """Residual blocks a level."""
-    attention: Widths = (4,)
-    """Sides of the feature maps that attend to themselves."""
-    dropout: Decay = 0.0
-    """Share of the activations dropped in residual blocks."""
 
 
 def build(config: DDPMConfig, data: DataInfo) -> Game:
     """The game of a DDPM on such data. Raises ConfigError for data or sampling steps that do not fit."""
-    steps, levels = config.diffusion_steps, len(config.multipliers)
+    steps = config.diffusion_steps
     if config.sampling_steps == 1 or config.sampling_steps > steps:
         raise ConfigError(
             f"--sampling-steps is {config.sampling_steps}; accepted: 0, for all {steps} steps of the diffusion, "
             f"or a number from 2 to {steps}"
         )
-    shape = require_size(data, lambda size: unet.supports(size, levels), lambda size: unet.nearest_size(size, levels))
     return diffusion(
-        UNet(config.channels, config.multipliers, config.blocks, config.attention, config.dropout, dtype=config.dtype),
+        config.denoiser(data),
         NoiseSchedule.from_betas(SCHEDULES[config.schedule](steps)),
         SAMPLERS[config.sampler],
-        shape=shape,
+        shape=data.shape,
         optimizer=config.transformation(),
         transform=config.transform(data),
         average_decay=config.average_decay,
@@ -84,14 +71,9 @@ PAPER = {"data": "cifar10", "steps": 800_000, "batch_size": 128, "learning_rate"
 PAPER |= {"warmup": 5_000, "average_decay": 0.9999, "diffusion_steps": 1000, "schedule": "linear", "dropout": 0.1}
 PAPER |= {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,)}
 
-EXPERIMENT = Experiment(
-    build,
-    DDPMConfig,
-    family="diffusion",
-    minutes=3,
-    tiny={"diffusion_steps": 4, "channels": 8},
-    paper=PAPER,
-)
+TINY = {"diffusion_steps": 4, "channels": 8}
+
+EXPERIMENT = Experiment(build, DDPMConfig, family="diffusion", minutes=3, tiny=TINY, paper=PAPER)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

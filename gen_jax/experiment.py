@@ -43,7 +43,7 @@ class Experiment:
       config: the class of its configurations. Its defaults are the preset "default", which finishes within minutes on
         a laptop from embedded data.
       family: of methods, such as "adversarial".
-      minutes: that the default takes on two CPU cores; None: not known.
+      minutes: that the default takes at most, or about, on two CPU cores; None: not known.
       tiny: how the preset "tiny" differs from the default, beyond TINY; None: there is none.
       paper: how the preset "paper", which is as published, differs from the default; None: there is none.
       others: how further presets differ from the default, by name.

@@ -1,6 +1,7 @@
 """Methods: models and losses put together into games."""
 
 from gen_jax.methods.averages import Average, warmed_up_decay
+from gen_jax.methods.denoiser import Denoiser
 from gen_jax.methods.diffusion import diffusion
 from gen_jax.methods.flip import Flip
 from gen_jax.methods.gan import gan, normal_prior, uniform_prior
@@ -9,6 +10,7 @@ from gen_jax.methods.vae import vae
 
 __all__ = [
     "Average",
+    "Denoiser",
     "Flip",
     "Optimizer",
     "diffusion",
