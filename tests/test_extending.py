@@ -15,11 +15,12 @@ import pytest
 
 import gen_jax
 from experiments import dcgan
+from gen_jax.data.field import image_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import parse
 
 ROOT = Path(__file__).parents[1]
-DIGITS = DataInfo("digits", (8, 8, 1), class_names=None, train_size=9, held_out_size=1, fingerprint="f")
+DIGITS = DataInfo("digits", image_fields((8, 8, 1)), train_size=9, held_out_size=1, fingerprint="f")
 
 
 def example() -> str:

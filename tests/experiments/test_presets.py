@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from gen_jax.config import Config
+from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.run.setup import initial_state
 from gen_jax.training.loop import Cadence
@@ -344,7 +345,8 @@ def test_networks_have_as_many_parameters_as_before(name, which):
     shape = SHAPES[config.data]
     if config.image_size is not None:
         shape = (config.image_size, config.image_size, shape[-1])
-    info = DataInfo(config.data, shape, class_names=None, train_size=1000, held_out_size=100, fingerprint="f")
+    fields = image_fields(shape) if len(shape) == 3 else point_fields()
+    info = DataInfo(config.data, fields, train_size=1000, held_out_size=100, fingerprint="f")
     game = importlib.import_module(f"experiments.{name}").build(config, info)
     state = jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)) == PARAMETERS[name, which]

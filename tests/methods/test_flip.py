@@ -1,13 +1,14 @@
 import pytest
 
 from gen_jax.data import Binarized, Identity, Scaled, Signed
+from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.methods import Flip
 
-SIZES = {"class_names": None, "train_size": 9, "held_out_size": 1, "fingerprint": "f"}
-IMAGES = DataInfo("digits", (8, 8, 1), **SIZES)
-POINTS = DataInfo("ring8", (2,), **SIZES)
+SIZES = {"train_size": 9, "held_out_size": 1, "fingerprint": "f"}
+IMAGES = DataInfo("digits", image_fields((8, 8, 1)), **SIZES)
+POINTS = DataInfo("ring8", point_fields(), **SIZES)
 
 
 def test_images_are_mirrored_where_that_is_asked():
