@@ -1,4 +1,4 @@
-"""How long a test may take, by its room. Nothing fails by the clock: the run says at its end which tests took longer."""
+"""How long a test may take, by its room. Nothing fails by the clock: a run says at its end which tests took longer."""
 
 from collections import defaultdict
 from collections.abc import Iterable

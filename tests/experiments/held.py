@@ -1,4 +1,4 @@
-"""The experiments that are held to the contract: all files of `experiments/`, their families, and which have changed."""
+"""The experiments that are held to the contract: all files of `experiments/`, their families, and which changed."""
 
 import importlib
 import os

@@ -22,11 +22,11 @@ import gen_jax
 from gen_jax.config import Config
 from gen_jax.experiment import Experiment
 from gen_jax.loaded import Run
-from gen_jax.run.setup import initial_state
+from gen_jax.run.setup import RUN_ONCE, initial_state
 from gen_jax.run.train import train_run
 from gen_jax.training import digest
 from gen_jax.training.game import no_samples
-from gen_jax.training.sharding import make_mesh, replicated
+from gen_jax.training.sharding import state_shardings
 
 QUICK = held.representatives(held.FAMILIES) | held.changed(held.NAMES, held.changed_files())
 
@@ -210,9 +210,12 @@ def test_continued_run_ends_where_the_unbroken_one_does(trained):
 
 
 def test_another_seed_starts_elsewhere(trained):
-    # A whole run of another seed would compile the step again; tests/test_loaded.py has one.
+    # A whole run of another seed would compile the step again; tests/test_loaded.py has one. As the run compiled it.
+    run = trained.run
     start = jax.jit(
-        functools.partial(initial_state, trained.run.game, trained.run.info), out_shardings=replicated(make_mesh())
+        functools.partial(initial_state, run.game, run.info),
+        out_shardings=state_shardings(run.mesh, run.state),
+        compiler_options=RUN_ONCE,
     )
     first, again, other = (digest(start(jax.random.key(seed))) for seed in (0, 0, 1))
     assert first == again != other

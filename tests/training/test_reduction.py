@@ -127,6 +127,7 @@ class Everything(nn.Module):
 
 # Written out, as on every CPU. In a loop XLA's CPU backend reassociates the backward pass of attention otherwise where
 # a device has one shard alone; what accelerators do there has not been tried.
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
     net = Everything(dtype)
@@ -149,6 +150,7 @@ def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
     assert bits(2) == bits(4) == bits(8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), [("vae", "float32"), ("dcgan", "bfloat16")])
 def test_an_experiment_learns_the_same_bits_on_two_four_and_eight_devices(name, precision):
     experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
