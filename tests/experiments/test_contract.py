@@ -33,7 +33,7 @@ every = pytest.mark.parametrize("name", [held.parameter(name) for name in held.N
 
 
 def every_preset(quick=None):
-    """Each experiment with each of its presets, of which only the one may be quick; the others are `make test-all`."""
+    """Each experiment with each of its presets; all are quick, or the one that is named alone."""
     pairs = [(name, preset) for name in held.NAMES for preset in {*PRESETS, *held.module_of(name).EXPERIMENT.presets}]
     parameters = [held.parameter(*pair, slow=quick not in (None, pair[1])) for pair in sorted(pairs)]
     return pytest.mark.parametrize(("name", "preset"), parameters)
