@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The tests of a file, or of an experiment, are in one process: they share what they compile.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-all test-sixty soak install lint types clean
 

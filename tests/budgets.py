@@ -36,10 +36,8 @@ def over_budget(reports: Iterable[Report]) -> list[Excess]:
     """The tests whose phases took longer than their room allows, the longest first."""
     seconds: dict[str, float] = defaultdict(float)
     for report in reports:
-        # What xdist adds to the name of a test is the group that it ran in.
-        test = report.nodeid.rpartition("@")[0] if "@" in report.nodeid.rpartition("]")[2] else report.nodeid
-        if report.when == "call" or (report.when == "setup" and room_of(test) in WITH_SET_UP):
-            seconds[test] += report.duration
+        if report.when == "call" or (report.when == "setup" and room_of(report.nodeid) in WITH_SET_UP):
+            seconds[report.nodeid] += report.duration
     found = [Excess(taken, BUDGETS.get(room_of(test), float("inf")), test) for test, taken in seconds.items()]
     return sorted((excess for excess in found if excess.seconds > excess.budget), reverse=True)
 

@@ -64,16 +64,21 @@ def is_among_the_longest(path: Path) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, which `--no-loadscope-reorder` leaves so; a file is in one process, unless it says more.
-
-    Before pytest deselects by marks and xdist reads groups.
-    """
+    """The longest files first, which `--no-loadscope-reorder` leaves so; before pytest deselects by marks."""
     items.sort(key=lambda item: not is_among_the_longest(item.path))
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(Path(__file__).parent))))
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile` each experiment counts as a file; see tests/scheduling.py."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from scheduling import Scheduling
+
+    return Scheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

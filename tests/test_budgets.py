@@ -30,14 +30,5 @@ def test_set_up_counts_where_an_experiment_is_trained_and_nowhere_else():
         assert [excess.seconds for excess in budgets.over_budget(reports)] == expected
 
 
-def test_the_group_that_xdist_adds_to_a_name_is_no_part_of_it():
-    names = "tests/losses/test_elbo.py::test_it@tests/losses/test_elbo.py", "tests/losses/test_elbo.py::test_it[a@b]"
-    found = budgets.over_budget([Report(name, "call", 4.0) for name in names])
-    assert {excess.test for excess in found} == {
-        "tests/losses/test_elbo.py::test_it",
-        "tests/losses/test_elbo.py::test_it[a@b]",
-    }
-
-
 def test_a_line_says_what_it_took_what_it_may_take_and_its_name():
     assert budgets.lines([budgets.Excess(12.34, 10.0, "tests/a.py::test")]) == ["  12.3 s of  10  tests/a.py::test"]

@@ -100,6 +100,5 @@ FAMILIES = {name: family_of(module_of(name)) for name in NAMES}
 
 
 def parameter(name: str, *more: str, slow: bool = False) -> object:
-    """An experiment as a parameter of tests: those of one are in one process, which compiles its programs once."""
-    marks = [pytest.mark.xdist_group(f"experiments.{name}"), *([pytest.mark.slow] if slow else [])]
-    return pytest.param(name, *more, marks=marks)
+    """An experiment as the first parameter of tests, which may be for `make test-all` alone."""
+    return pytest.param(name, *more, marks=pytest.mark.slow if slow else ())
