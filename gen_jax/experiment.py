@@ -104,7 +104,7 @@ class Experiment:
         for name in self.parts:
             if name not in parts:
                 raise ConfigError(
-                    f"{flag(name)} is missing; accepted: the directory of a run, of which {self.name} is made"
+                    f"{flag(name)} is missing; accepted: the directory of a run that {self.name} is made of"
                 )
         game = self.build(config, data, **parts)
         unwanted = data.streams.keys() - set(game.streams)

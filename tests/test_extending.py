@@ -19,6 +19,8 @@ from gen_jax.data.field import image_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import parse
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DIGITS = DataInfo("digits", image_fields((8, 8, 1)), train_size=9, held_out_size=1, fingerprint="f")
 

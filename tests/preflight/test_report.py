@@ -84,6 +84,7 @@ def pod():
     return preflight(toy_experiment.EXPERIMENT, IMAGES, parse_topology("v5e:2x4", 2), ("train",))
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_pod_is_compiled_for(pod):
     (train,) = pod.programs
@@ -95,6 +96,7 @@ def test_a_pod_is_compiled_for(pod):
     assert json.loads(json.dumps(pod.as_json()))["programs"][0]["roofline"]["bound"] == train.roofline.bound
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_step_of_the_loop_is_what_is_counted(pod):
     one = preflight(toy_experiment.EXPERIMENT, IMAGES, parse_topology("v5e:1x1"), ("train",)).program("train")
@@ -118,6 +120,7 @@ def wasteful(config, data):
     return dataclasses.replace(game, players={"mean": dataclasses.replace(game.players["mean"], loss=loss)})
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_what_does_not_fit_is_said_and_mended():
     experiment, topology = Experiment(wasteful, type(CONFIG)), parse_topology("v5e:2x4")
@@ -141,6 +144,7 @@ def test_what_does_not_fit_is_said_and_mended():
         assert preflight(experiment, changed, topology, ("train",), dataset=dataset).fits
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_jax_keeps_its_cache_and_its_devices():
     preflight(toy_experiment.EXPERIMENT, IMAGES, parse_topology("v5e:1x1"), ("sample",))

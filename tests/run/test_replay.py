@@ -165,6 +165,7 @@ def test_bundle_has_the_batch_and_the_state_of_its_step(spoilt):
     assert [int(path.name) for path in (spoilt / "checkpoints").iterdir()] == [3]
 
 
+@pytest.mark.slow
 def test_replay_from_a_shell_with_one_device_and_no_data_finds_the_same(spoilt):
     environment = {
         **os.environ,
@@ -376,7 +377,13 @@ class Killed(BaseException):
     """The run is cut off here."""
 
 
-@pytest.mark.parametrize(("split", "at"), [("train", 3), ("train", 4), ("train", 6), ("eval", 8)])
+KILLS = [
+    ("train", 3),
+    *(pytest.param(*kill, marks=pytest.mark.slow) for kill in (("train", 4), ("train", 6), ("eval", 8))),
+]
+
+
+@pytest.mark.parametrize(("split", "at"), KILLS)
 def test_rollback_that_is_killed_and_run_again_ends_as_one_that_was_not(tmp_path, monkeypatch, rolled_back, split, at):
     options = {"spoilt": examples(2, 5), "on_nonfinite": "rollback", "keep": 9}
     really = MetricsLog.write
@@ -409,6 +416,7 @@ def test_run_that_stopped_goes_on_with_rollback(spoilt, tmp_path):
     assert json.loads((directory / "skipped.json").read_text()) == [5]
 
 
+@pytest.mark.slow
 def test_rollback_gives_up_where_it_is_not_the_batches(tmp_path):
     # The rate is NaN in every step that comes third.
     with pytest.raises(NonFiniteError) as error:

@@ -210,6 +210,7 @@ def test_digest_prints_it_and_no_more(shell, points):
     assert shell("digest", points, "--step", 2)[:2] == (0, gen_jax.load(points, 2).digest() + "\n")
 
 
+@pytest.mark.slow
 def test_digest_from_a_shell_with_one_device_is_that_of_eight(points):
     # A process of its own, without what the settings of the tests give to JAX.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]), "XLA_FLAGS": ""}

@@ -335,7 +335,13 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+# Of each kind of finding one: nothing there, nothing that can be read, and values that are not those saved.
+FOUND_QUICKLY = {"empty", "cut metadata", "wrong values"}
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=() if name in FOUND_QUICKLY else pytest.mark.slow) for name in DAMAGES]
+)
 def test_a_damaged_step_is_found_out_set_aside_and_reported(opened, damage):
     saved(opened, 5, 9).close()
     spoil, why = DAMAGES[damage]

@@ -107,6 +107,7 @@ def exchanges(lowered):
     return re.findall(rf" ({operations})(?:-start)?\(", lowered.compile().as_text())
 
 
+@pytest.mark.slow
 def test_a_program_of_a_ddpm_on_two_devices_has_one_exchange(monkeypatch):
     # Of two, each device of a CPU may wait for the other in another one; XLA then ends the process.
     config = dataclasses.replace(ddpm.EXPERIMENT.presets["tiny"], channels=8, multipliers=(1,), attention=())

@@ -119,6 +119,7 @@ def run_on_devices(count):
     return *jax.device_get((state, history)), whole
 
 
+@pytest.mark.slow
 def test_one_device_and_eight_give_the_same_curves():
     (one, one_curve, _), (eight, eight_curve, whole) = run_on_devices(1), run_on_devices(8)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-6), one_curve, eight_curve)
@@ -127,6 +128,7 @@ def test_one_device_and_eight_give_the_same_curves():
     assert len({float(metrics[0]["critic_loss"]) for metrics in one_curve}) == 6
 
 
+@pytest.mark.slow
 def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
     game, mesh = lazy_game(), make_mesh(jax.devices()[:1])
     python, one_by_one = run(game, resident(game, POINTS, 8), mesh, 6, loop=False)
@@ -215,6 +217,7 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
         np.testing.assert_array_equal(seen, jax.random.normal(key, (8, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeat", [1, 2])
 @pytest.mark.parametrize("loop", [False, True, None], ids=["unrolled", "looped", "as it likes"])
 def test_what_a_program_was_traced_to_is_not_kept(loop, repeat):
