@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax.config import Config
-from gen_jax.data import BatchSource, Split, open_source
+from gen_jax.data import BatchSource, Split, Streams, open_source
+from gen_jax.data.dataset import INDEX, index_of
 from gen_jax.data.info import DataInfo
 from gen_jax.run.devices import in_cpu_parts
 from gen_jax.training.checkpoints import Checkpoints
@@ -28,11 +30,12 @@ def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
 
 
 def example(info: DataInfo) -> dict[str, jax.Array]:
-    """A batch of one, transformed, of data as described."""
-    batch = {"x": jnp.zeros((1, *info.shape)), "index": jnp.zeros(1, jnp.int32)}
-    if info.class_names is not None:
-        batch["label"] = jnp.zeros(1, jnp.int32)
-    return batch
+    """A batch of one, transformed, of data as described: zeros, in float32 or for what is counted in int32."""
+    batch = {
+        name: jnp.zeros((1, *field.shape), jnp.int32 if field.dtype == np.int32 else jnp.float32)
+        for name, field in info.fields.items()
+    }
+    return batch | {name: jnp.zeros(1, jnp.int32) for name in (INDEX, *map(index_of, info.streams))}
 
 
 def wanted_state(game: Game, info: DataInfo, mesh: Mesh) -> State:
@@ -66,7 +69,7 @@ class Setup:
         """The state as ShapeDtypeStructs with shardings."""
         return wanted_state(self.game, self.info, self.mesh)
 
-    def source(self, split: Split, start: int) -> BatchSource:
+    def source(self, split: Split | Streams, start: int) -> BatchSource:
         """Where the batches of step `start` and those after it come from."""
         return open_source(
             split,

@@ -136,7 +136,7 @@ class TrainingRun:
             log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
             with contextlib.closing(log):
                 skipped = self.directory.read_skipped()
-                rollback = Rollback(self.setup, self.dataset.train, self.directory, self.identity, self.say)
+                rollback = Rollback(self.setup, self.dataset.train_streams, self.directory, self.identity, self.say)
                 reporter = self.reporter(start)
                 describe(reporter, self.info, state, self.config, start)
                 clock = time.perf_counter()
@@ -192,7 +192,7 @@ class TrainingRun:
     ) -> State:
         """Trains until the end, or until something is not finite."""
         config = self.config
-        program = self.setup.program(self.setup.source(self.dataset.train, int(state.step)))
+        program = self.setup.program(self.setup.source(self.dataset.train_streams, int(state.step)))
         try:
             with reporter:
                 return train(
