@@ -119,7 +119,7 @@ def _digest(array: np.ndarray) -> str:
     return found.hexdigest()[:16]
 
 
-def _resized(images: Images, size: int) -> Images:
+def _resized(images: Images, size: int) -> UInt8[np.ndarray, "rows {size} {size} channels"]:
     from PIL import Image
 
     grey = images.shape[3] == 1

@@ -184,8 +184,9 @@ class Streamed:
 def evaluation_batches(split: Split | Streams, batch_size: int) -> Iterator[Arrays]:
     """The whole split in order, in batches of one size, as NumPy arrays.
 
-    Of streams the main split is gone over; the others are repeated or cut to its length. The last batch is filled up by repeating its own rows from the first on, and "mask", bool (batch_size,), is False
-    on those, so that every example is counted once and the step is compiled once.
+    The last batch is filled up by repeating its own rows from the first on, and "mask", bool (batch_size,), is False
+    on those, so that every example is counted once and the step is compiled once. Of streams the main split is gone
+    over, and the others are repeated or cut to its length.
     """
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size}: must be 1 or more")

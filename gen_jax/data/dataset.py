@@ -119,8 +119,8 @@ class Dataset:
         mixture: the Gaussians behind `ring8` and `grid25`.
         fingerprint: 16 hexadecimal digits that identify the content, wherever it is stored.
         skipped: the paths of unreadable images that were left out.
-        others: further streams {name: (train, test)}, each of its own size and order. Their entries, of which no two have
-            one name, are merged into the batch, and are among `fields`.
+        others: further streams {name: (train, test)}, each of its own size and order. Their entries, all of different
+            names, are merged into the batch, and are among `fields`.
     """
 
     name: str

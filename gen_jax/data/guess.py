@@ -186,7 +186,7 @@ def _refuse(name: str, array: np.ndarray, wrong: np.ndarray, rule: str) -> None:
 def _named(name: str, field: Field, names: Names) -> Field:
     """The field with names for what lies along its last axis."""
     if names is not None and len(names) != field.shape[-1]:
-        raise DataError(f"{name}_names has {len(names)} names, and a row of {name!r} has {field.shape[-1]} entries")
+        raise DataError(f"{name}_names is of length {len(names)}, and a row of {name!r} has {field.shape[-1]} entries")
     return Field(field.kind, field.shape, names)
 
 
@@ -196,7 +196,7 @@ def _no_names(name: str, kind: str, names: Names) -> None:
 
 
 def _shape(name: str, kind: str, array: np.ndarray) -> DataError:
-    return DataError(f"{name!r} has shape {array.shape}, and {kind} has {SHAPES[kind]}")
+    return DataError(f"{name!r} has shape {array.shape}: that of {kind} is {SHAPES[kind]}")
 
 
 def _dtype(array: np.ndarray) -> str:

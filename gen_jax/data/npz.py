@@ -10,6 +10,9 @@ from gen_jax.data.arrays import from_arrays
 from gen_jax.data.dataset import Arrays, Dataset
 from gen_jax.errors import DataError
 
+DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zipfile raise on files that are damaged."""
+
 
 def npz(path: str, *, image_size: int | None = None) -> Dataset:
     """The arrays in a file as a data set, in memory; see `arrays.from_arrays`. Nothing in it is ever unpickled.
@@ -40,17 +43,8 @@ def _read(path: str) -> Arrays:
             raise DataError(f"{path!r} is not an npz file: write it with numpy.savez")
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: _member(archive, name, path) for name in archive.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
-        raise DataError(f"{path!r} cannot be read: {' '.join(str(e).split())}") from e
+    except DAMAGED as error:
+        raise DataError(f"{path!r} cannot be read: {' '.join(str(error).split())}") from error
     return arrays
 
 

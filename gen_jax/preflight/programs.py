@@ -160,11 +160,9 @@ class Setting:
     def lower_evaluate(self) -> Any:
         """One batch of the evaluation on held-out data."""
         leading, sharding = (self.examiner.batch_size,), split_batch(self.mesh)
+        rows = structs(self.dataset, list(self.dataset.fields), leading, sharding)
         indices = [INDEX, *map(index_of, self.dataset.others)]
-        rows = with_index(
-            structs(self.dataset, list(self.dataset.fields), leading, sharding), indices, leading, sharding
-        )
-        return self.examiner.evaluator.lower(self.state, rows)
+        return self.examiner.evaluator.lower(self.state, with_index(rows, indices, leading, sharding))
 
 
 @dataclass(frozen=True)
