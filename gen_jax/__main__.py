@@ -50,13 +50,14 @@ def sample(
 
     if out.suffix not in (".png", ".npy"):
         raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
-    samples = load(run, step, **Protocol(sampler=sampler, sampling_steps=sampling_steps).sampling).sample(n, seed)
+    loaded = load(run, step, **Protocol(sampler=sampler, sampling_steps=sampling_steps).sampling)
+    samples = loaded.sample(n, seed)
     try:
         if out.suffix == ".npy":
             out.parent.mkdir(parents=True, exist_ok=True)
             np.save(out, samples)
         else:
-            write_png(out, picture(samples))
+            write_png(out, picture(samples, loaded.info.x))
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written: {error.strerror or error}") from error
     print(out)

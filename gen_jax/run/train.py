@@ -24,7 +24,8 @@ from gen_jax.run.directory import RunDirectory, default_run_dir
 from gen_jax.run.examiner import Examiner
 from gen_jax.run.rollback import Rollback
 from gen_jax.run.setup import Setup
-from gen_jax.show.grid import picture, write_png
+from gen_jax.show.grid import compared, picture, samples_for, write_png
+from gen_jax.show.words import worded_example
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
@@ -90,9 +91,11 @@ class TrainingRun:
     def evaluate(self, step: int, state: State) -> dict[str, float]:
         """Metrics of a state, and its sample grid."""
         key = keys.derive(jax.random.key(self.config.seed), "grid")
-        samples = self.examiner.sampler(state, key, self.config.grid_samples * (1 if self.info.is_image else 32))
+        samples = self.examiner.sampler(state, key, samples_for(self.info.x, self.config.grid_samples))
         if is_leader():
-            self._pictures[self.directory.samples(step)] = picture(samples, self.dataset.centres)
+            self._pictures[self.directory.samples(step)] = picture(
+                samples, self.info.x, compared(self.dataset), self.dataset.centres
+            )
             try:
                 self.write()
             except StorageError as error:
@@ -245,7 +248,7 @@ def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, b
     """Says what is about to be trained, on what and where."""
     parameters = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
     reporter.say(
-        f"data     {info.name}: {info.train_size:,} examples of {'x'.join(map(str, info.shape))}, "
+        f"data     {info.name}: {info.train_size:,} examples, each {worded_example(info.fields, info.streams)}; "
         f"{info.held_out_size:,} held out"
     )
     reporter.say("nets     " + ", ".join(f"{net} {count:,}" for net, count in parameters.items()) + " parameters")
