@@ -17,6 +17,8 @@ Pixels = UInt8[np.ndarray, "height width 3"]
 DPI = 100
 # A picture has at most so many tiles: more cannot be told apart.
 MOST_TILES = 36
+FEW_TILES = 4
+LEAST_WIDTH = 5.4  # inches
 SAMPLES, REAL = "tab:blue", "tab:orange"
 
 
@@ -43,7 +45,7 @@ def tiles(
     count: int,
     columns: int | None = None,
     *,
-    tile: tuple[float, float] = (1.45, 1.05),
+    tile: tuple[float, float] | None = None,
     gap: tuple[float, float] = (0.08, 0.08),
     left: float = 0.6,
     top: float = 0.35,
@@ -55,15 +57,18 @@ def tiles(
     Args:
       count: of tiles, 1 or more.
       columns: how many in a row; None: as square as it gets.
-      tile: width and height of each, in inches.
+      tile: width and height of each, in inches; None: larger where there are only a few.
       gap: between two, in inches.
       left, top, bottom: margins, in inches, for the labels of the axes, a title and a legend.
       shared: whether all tiles have the same scales, which then stand at the left and at the bottom alone.
     """
+    tile = tile or ((1.45, 1.05) if count > FEW_TILES else (2.4, 1.7))
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
-    # A title and a legend need room beside a single tile.
-    width = max(3.6, left + columns * (tile[0] + gap[0]) + 0.12)
+    needed = left + columns * (tile[0] + gap[0]) + 0.12
+    # A title and a legend need room beside a single tile, which then stands in the middle.
+    width = max(LEAST_WIDTH, needed)
+    left += (width - needed) / 2
     height = top + bottom + rows * (tile[1] + gap[1])
     figure = blank(width, height)
     axes: list[Axes] = []
@@ -99,17 +104,17 @@ def few_of(shown: int, count: int, what: str) -> str:
 
 
 def plain(text: str, most: int = 20) -> str:
-    r"""A word of the data as Matplotlib draws it unchanged: no formulas, control characters written out, cut to `most`.
-
-    Plain letters; "$" is escaped, "\n" becomes "↵", and what cannot be seen is written as Python does.
-    """
-    seen = "".join(_visible(letter) for letter in text)
+    """A word of the data as Matplotlib draws it unchanged: visible, cut to so many letters, and not as a formula."""
+    seen = visible(text)
     seen = seen if len(seen) <= most else seen[: most - 1] + "…"
     return seen.replace("$", r"\$")
 
 
+def visible(text: str) -> str:
+    r"""The text with what cannot be seen written out: "\n" as "↵", other control characters as Python writes them."""
+    return "".join("↵" if letter == "\n" else _visible(letter) for letter in text)
+
+
 def _visible(letter: str) -> str:
-    if letter == "\n":
-        return "↵"
     # Control characters, halves of surrogates, and what only changes how others look.
     return repr(letter)[1:-1] if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn") else letter

@@ -74,7 +74,8 @@ def image_pairs(first: np.ndarray, second: np.ndarray, columns: int | None = Non
     channels, width = max(first.shape[3], second.shape[3]), max(first.shape[2], second.shape[2])
     tops, below = _widened(first, width, channels), _widened(second, width, channels)
     line = np.full((len(tops), 1, width, channels), LINE, np.uint8)
-    return image_grid(np.concatenate([tops, line, below], axis=1), columns)
+    # Two pairs stand further apart than the images of one.
+    return image_grid(np.concatenate([line, tops, line, below, line], axis=1), columns)
 
 
 def picture(

@@ -64,14 +64,14 @@ def histograms(
 ) -> Pixels:
     """How the values of each column are distributed, beside those of real rows where given; at most 36 columns.
 
-    A value beyond the range that is shown, which is that of the real rows, counts at its end.
+    A value beyond the range that is shown, at most three times that of the real rows, counts at its end.
     """
     columns = rows.shape[1]
     shown = min(columns, MOST_TILES)
     figure, axes = tiles(shown, gap=(0.15, 0.45), left=0.2, top=0.6, bottom=0.25, shared=False)
     for number, one in enumerate(axes):
         drawn_values, real_values = rows[:, number], None if real is None else real[:, number]
-        bins = np.linspace(*_range(drawn_values if real_values is None else real_values), BINS + 1)
+        bins = np.linspace(*_range(drawn_values, real_values), BINS + 1)
         for values, colour, label in ((real_values, REAL, "real"), (drawn_values, SAMPLES, "samples")):
             if values is not None:
                 _histogram(one, values, bins, colour, label)
@@ -112,9 +112,10 @@ def attribute_table(attributes: Float[np.ndarray, "n attributes"], names: tuple[
     names = tuple(map(str, range(attributes.shape[1]))) if names is None else names
     cells = attributes[:MOST_ROWS, :MOST_NAMES]
     size = (max(2.4, 0.2 * cells.shape[1]), 0.2 * len(cells))
-    figure, (axes,) = tiles(1, tile=size, left=0.5, top=1.9, bottom=0.2)
+    heads = [plain(name) for name in names[: cells.shape[1]]]
+    figure, (axes,) = tiles(1, tile=size, left=0.5, top=0.5 + 0.08 * max(map(len, heads)), bottom=0.2)
     axes.imshow(cells, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(cells.shape[1]), [plain(name) for name in names[: cells.shape[1]]], rotation=90)
+    axes.set_xticks(range(cells.shape[1]), heads, rotation=90)
     axes.tick_params(labeltop=True, labelbottom=False, top=True, bottom=False)
     axes.set_yticks(range(0, len(cells), 5))
     axes.set_ylabel("sample", fontsize=8)
@@ -135,9 +136,12 @@ def code_maps(codes: Num[np.ndarray, "n ..."], columns: int | None = None) -> Pi
         figure, axes = tiles(1, tile=(5.0, max(1.5, 0.16 * shown)), bottom=0.5)
         axes[0].set_ylabel("sample", fontsize=8)
         axes[0].set_xlabel("number within the code", fontsize=8)
+        axes[0].locator_params(integer=True)
     else:
         maps = codes[:shown].reshape(*codes.shape[:3], -1)[:shown, ..., 0]
-        figure, axes = tiles(shown, columns, tile=(1.1, 1.1), bottom=0.3)
+        figure, axes = tiles(shown, columns, tile=(1.1, 1.1), left=0.15, bottom=0.1, shared=False)
+        for one in axes:
+            one.set_axis_off()
     finite = maps[np.isfinite(maps)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     for one, values in zip(axes, maps, strict=True):
@@ -153,12 +157,21 @@ def _shares(labels: Int[np.ndarray, " n"], classes: int) -> Float[np.ndarray, " 
     return np.bincount(known, minlength=classes + 1) / max(1, len(labels))
 
 
-def _range(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Where nearly all of the values lie, with a little room."""
-    finite = values[np.isfinite(values)]
-    low, high = np.quantile(finite.astype(np.float64), (0.005, 0.995)) if finite.size else (0.0, 0.0)
+def _range(values: Float[np.ndarray, " n"], real: Float[np.ndarray, " m"] | None) -> tuple[float, float]:
+    """Where nearly all of the values lie, with a little room; not much beyond the real ones."""
+    low, high = _middle(values)
+    if real is not None:
+        least, most = _middle(real)
+        span = most - least
+        low, high = max(min(low, least), least - span), min(max(high, most), most + span)
     room = 0.05 * (high - low) or 0.5
-    return float(low - room), float(high + room)
+    return low - room, high + room
+
+
+def _middle(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Between which two numbers 99% of the finite values lie."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    return (float(np.quantile(finite, 0.005)), float(np.quantile(finite, 0.995))) if finite.size else (0.0, 0.0)
 
 
 def _histogram(
@@ -166,4 +179,4 @@ def _histogram(
 ) -> None:
     finite = np.clip(values[np.isfinite(values)], bins[0], bins[-1])
     weights = np.full(len(finite), 1 / max(1, len(finite)))
-    axes.hist(finite, bins, weights=weights, color=colour, alpha=0.55, label=label)
+    axes.hist(finite, bins.tolist(), weights=weights, color=colour, alpha=0.55, label=label)

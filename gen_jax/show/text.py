@@ -5,10 +5,10 @@ import textwrap
 import numpy as np
 from jaxtyping import Float, Int
 
-from gen_jax.show.figures import Pixels, blank, drawn, few_of, plain
+from gen_jax.show.figures import Pixels, blank, drawn, few_of, plain, visible
 
 # Letters in a line, lines in a picture, and lines of one sample.
-WIDTH = 110
+WIDTH = 108
 MOST_LINES = 40
 MOST_OF_SAMPLE = 3
 LINE_HEIGHT = 0.18  # inches
@@ -55,9 +55,9 @@ def table_rows(rows: Float[np.ndarray, "n columns"], names: tuple[str, ...] | No
 
 
 def lines_of_text(lines: list[str]) -> Pixels:
-    """Lines of at most 110 letters, in letters of one width, the first one above the others."""
+    """Lines of at most 108 letters, in letters of one width, the first one above the others."""
     height = 0.3 + LINE_HEIGHT * len(lines)
-    figure = blank(8.6, height)
+    figure = blank(9.0, height)
     for number, line in enumerate(lines):
         y = 1 - (0.15 + LINE_HEIGHT * number) / height
         weight = "bold" if number == 0 else "normal"
@@ -67,13 +67,9 @@ def lines_of_text(lines: list[str]) -> Pixels:
 
 def _wrapped(text: str, number: int) -> list[str]:
     """The lines of a sample, which begin with its number; a long one is cut."""
-    text = text.replace("\n", "↵")
-    # Written out before lines are counted, as it will be drawn.
-    wrapped = textwrap.wrap(text, WIDTH - 6, max_lines=MOST_OF_SAMPLE, placeholder=" …", drop_whitespace=False)
-    return [
-        f"{number if first else '':>4}  {line}"
-        for first, line in zip([True, False, False], wrapped or [""], strict=False)
-    ]
+    wrapped = textwrap.wrap(visible(text), WIDTH - 6, max_lines=MOST_OF_SAMPLE, placeholder=" …")
+    heads = [str(number), *[""] * len(wrapped)]
+    return [f"{head:>4}  {line}" for head, line in zip(heads, wrapped or [""], strict=False)]
 
 
 def _cut(name: str) -> str:
