@@ -1,6 +1,7 @@
 """Samples that are read: sequences of words, and the first rows of a table."""
 
 import textwrap
+import unicodedata
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -67,7 +68,11 @@ def lines_of_text(lines: list[str]) -> Pixels:
 
 def _wrapped(text: str, number: int) -> list[str]:
     """The lines of a sample, which begin with its number; a long one is cut."""
-    wrapped = textwrap.wrap(visible(text), WIDTH - 6, max_lines=MOST_OF_SAMPLE, placeholder=" …")
+    text = visible(text)
+    # Letters of East Asian scripts take the room of two.
+    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    width = (WIDTH - 6) // 2 if wide else WIDTH - 6
+    wrapped = textwrap.wrap(text, width, max_lines=MOST_OF_SAMPLE, placeholder=" …")
     heads = [str(number), *[""] * len(wrapped)]
     return [f"{head:>4}  {line}" for head, line in zip(heads, wrapped or [""], strict=False)]
 
