@@ -67,7 +67,7 @@ class Training:
     """What is learned from, for how long, and what is seen of it meanwhile."""
 
     data: str = "digits"
-    """What to learn: digits, ring8, grid25, swissroll, the name of a TFDS data set, or folder:PATH."""
+    """What to learn: digits, ring8, grid25, swissroll, the name of a TFDS data set, folder:PATH, or npz:FILE."""
     data_dir: Annotated[str | None, Free] = None
     """Where TFDS data sets are prepared (default: TFDS's own, ~/tensorflow_datasets)."""
     examples: Annotated[int | None, Within(1)] = None

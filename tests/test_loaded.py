@@ -13,7 +13,7 @@ import toy_experiment
 from rich.console import Console
 
 import gen_jax
-from gen_jax.data import load_dataset, open_source
+from gen_jax.data import Field, load_dataset, open_source
 from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
@@ -21,7 +21,7 @@ from gen_jax.metrics import sample_metrics
 from gen_jax.metrics.logged import reported
 from gen_jax.run.devices import check_batch_size
 from gen_jax.run.examiner import Examiner
-from gen_jax.run.setup import initial_state, wanted_state
+from gen_jax.run.setup import example, initial_state, wanted_state
 from gen_jax.run.train import train_run
 from gen_jax.show.grid import image_grid, picture, scatter_plot
 from gen_jax.training import Program
@@ -226,14 +226,37 @@ def test_initialisers_see_an_example_with_what_the_data_have():
     assert seen == {"x": ((1, 8, 8, 1), "float32"), "index": ((1,), "int32"), "label": ((1,), "int32")}
 
 
+def test_the_example_has_every_field_and_the_index_of_every_stream():
+    fields = {
+        "x": Field("tokens", (16,), values=40),
+        "y": Field("image", (8, 8, 3)),
+        "row": Field("table", (5,)),
+        "codes": Field("codes", (4, 4), values=9),
+        "attributes": Field("attributes", (3,)),
+    }
+    info = DataInfo("made", fields, 9, 1, "f", streams={"photos": (20, 2)})
+    assert {name: (array.shape, str(array.dtype)) for name, array in example(info).items()} == {
+        "x": ((1, 16), "int32"),
+        "y": ((1, 8, 8, 3), "float32"),
+        "row": ((1, 5), "float32"),
+        "codes": ((1, 4, 4), "int32"),
+        "attributes": ((1, 3), "float32"),
+        "index": ((1,), "int32"),
+        "index_photos": ((1,), "int32"),
+    }
+
+
 def test_picture_is_a_grid_of_images_or_a_plot_of_points_with_the_modes():
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype(np.uint8)
-    np.testing.assert_array_equal(picture(images), image_grid(images))
+    np.testing.assert_array_equal(picture(images, Field("image", (8, 8, 1))), image_grid(images))
     dataset = load_dataset("ring8")
     points = dataset.test.arrays["x"][:50]
-    np.testing.assert_array_equal(picture(points, dataset.centres), scatter_plot(points, dataset.mixture.centres))
-    np.testing.assert_array_equal(picture(points, load_dataset("swissroll").centres), scatter_plot(points))
-    assert (picture(points, dataset.centres) != picture(points)).any()
+    field = dataset.fields["x"]
+    with_modes = picture(points, field, centres=dataset.centres)
+    np.testing.assert_array_equal(with_modes, scatter_plot(points, dataset.mixture.centres))
+    swissroll = load_dataset("swissroll")
+    np.testing.assert_array_equal(picture(points, field, centres=swissroll.centres), scatter_plot(points))
+    assert (with_modes != picture(points, field)).any()
 
 
 @pytest.mark.parametrize("name", ["vae", "gan", "dcgan", "wgan_gp", "ddpm"])

@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"data", "host", "errors"},
     "data": {"host", "errors"},
     "metrics": {"losses", "models", "training", "data", "host", "errors"},
-    "show": {"metrics", "errors"},
+    # A picture goes by the kind of a field.
+    "show": {"metrics", "data", "errors"},
     "run": {"metrics", "show", "training", "data", "host", "config", "errors", "experiment"},
     "measures": {"run", "metrics", "training", "data", "errors"},
     "preflight": {"run", "show", "training", "data", "host", "config", "errors", "experiment"},

@@ -7,7 +7,7 @@ the step, nothing about it is stored, and both sources give the same batches.
 import math
 import os
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +15,18 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Int32
 
-from gen_jax.data.dataset import Arrays, Split
+from gen_jax.data.dataset import INDEX, Arrays, Split, Streams
 from gen_jax.data.shuffle import batch_indices
 from gen_jax.errors import ConfigError
 
-Feed = dict[str, jax.Array]
+Feed = dict[str, Any]
 Batch = dict[str, jax.Array]
 Counter = Int[Array, ""] | int
 
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """Gives raw batches: "x" uint8 (B, H, W, C) or float32 (B, 2), "index" int32 (B,), perhaps "label" int32 (B,)."""
+    """Gives raw batches: an array (B, ...) for each field, as stored, and "index" int32 (B,), where the rows lie."""
 
     same_feed: bool
     """Whether one feed serves every step, so that many steps can be one dispatch."""
@@ -85,7 +85,7 @@ class Resident:
         """Gather the rows of batch `step * draws + draw`."""
         index = self._index(jnp.asarray(step, jnp.int32) * self.draws + draw)
         rows = {name: array[index].reshape(-1, *self.row_shapes[name]) for name, array in feed.items()}
-        return {**rows, "index": index}
+        return {**rows, INDEX: index}
 
     def _index(self, number: Int[Array, ""]) -> Int32[Array, " batch"]:
         """Where the rows of a batch are; each device of a mesh finds those of its own part."""
@@ -181,27 +181,12 @@ class Streamed:
         return place(stacked, self._sharding)
 
 
-def open_source(
-    split: Split,
-    *,
-    batch_size: int,
-    seed: int,
-    draws: int,
-    sharding: jax.sharding.Sharding | None = None,
-    stream_sharding: jax.sharding.Sharding | None = None,
-    start: int = 0,
-) -> BatchSource:
-    """`Resident` for a split with arrays, with `sharding`; `Streamed` for any other, with `stream_sharding`."""
-    if split.arrays is not None:
-        return Resident(split, batch_size=batch_size, seed=seed, draws=draws, sharding=sharding)
-    return Streamed(split, batch_size=batch_size, seed=seed, draws=draws, sharding=stream_sharding, start=start)
-
-
-def evaluation_batches(split: Split, batch_size: int) -> Iterator[Arrays]:
+def evaluation_batches(split: Split | Streams, batch_size: int) -> Iterator[Arrays]:
     """The whole split in order, in batches of one size, as NumPy arrays.
 
     The last batch is filled up by repeating its own rows from the first on, and "mask", bool (batch_size,), is False
-    on those, so that every example is counted once and the step is compiled once.
+    on those, so that every example is counted once and the step is compiled once. Of streams the main split is gone
+    over, and the others are repeated or cut to its length.
     """
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size}: must be 1 or more")

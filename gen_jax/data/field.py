@@ -9,6 +9,8 @@ import numpy as np
 
 Kind = Literal["image", "points", "series", "audio", "tokens", "table", "label", "attributes", "codes"]
 """What a person would call it; pictures, transforms and measures go by it."""
+NAMED_AXIS = ("attributes", "table", "series", "points")
+"""Kinds whose names are those of what lies along the last axis; of the others they are those of values."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Field:
         float32 (columns,). "label": int32 (), one of the classes. "attributes": float32 (attributes,), 0 or 1 each, or
         a degree. "codes": what a codec makes, float32, or int32 where it has `values`.
       shape: of one example.
-      names: of classes, of attributes, of columns, or of words, in order.
+      names: of classes, words, attributes, columns, channels or coordinates, in order.
       values: how many values an integer may take; None: as many as there are names, or real numbers.
     """
 
@@ -37,7 +39,7 @@ class Field:
         object.__setattr__(self, "shape", tuple(self.shape))
         if self.names is not None:
             object.__setattr__(self, "names", tuple(self.names))
-            named = self.shape[-1] if self.kind in ("attributes", "table") and self.shape else self.size
+            named = self.shape[-1] if self.kind in NAMED_AXIS and self.shape else self.size
             if named is not None and named != len(self.names):
                 raise ValueError(f"{self.kind} of {named} has {len(self.names)} names")
 

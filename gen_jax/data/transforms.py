@@ -10,6 +10,8 @@ from jaxtyping import Array, Float32, Key, Num, UInt8
 
 Images = UInt8[Array, "batch height width channels"]
 Pixels = Float32[Array, "batch height width channels"]
+Numbers = Float32[Array, "batch ..."]
+Anything = Num[Array, "batch ..."]
 PRNGKey = Key[Array, ""]
 Restored = Num[Array, "..."] | Num[np.ndarray, "..."]
 
@@ -19,15 +21,15 @@ class Transform(Protocol):
     """How raw examples are shown to a network. Both directions keep the shape."""
 
     def train(self, x: Array, key: PRNGKey) -> Array:
-        """Raw training examples (uint8 images or float32 points) as float32, with augmentation."""
+        """Raw training examples as a network sees them, with augmentation: float32, and int32 of what is counted."""
         ...
 
     def evaluate(self, x: Array, key: PRNGKey) -> Array:
-        """Raw held-out examples as float32, without augmentation."""
+        """Raw held-out examples likewise, without augmentation."""
         ...
 
     def restore(self, x: Restored) -> Restored:
-        """What a model made, as uint8 images (rounded and clipped) or points; NumPy in, NumPy out."""
+        """What a model made, as the data are stored: images as uint8, rounded and clipped; NumPy in, NumPy out."""
         ...
 
 
@@ -136,41 +138,41 @@ class Dequantized:
 
 @dataclasses.dataclass(frozen=True)
 class Scaled:
-    """Points of the plane divided by a scale, so that networks see coordinates of order 1.
+    """Points, or other real numbers, divided by a scale, so that networks see numbers of order 1.
 
     Attributes:
-        scale: a positive number, in the unit of the points.
+        scale: a positive number, in the unit of the data.
     """
 
     scale: float
 
-    def train(self, x: Float32[Array, "batch 2"], key: PRNGKey) -> Float32[Array, "batch 2"]:
-        """The points in units of the scale; the key is not used."""
+    def train(self, x: Numbers, key: PRNGKey) -> Numbers:
+        """The numbers in units of the scale; the key is not used."""
         return x / self.scale
 
-    def evaluate(self, x: Float32[Array, "batch 2"], key: PRNGKey) -> Float32[Array, "batch 2"]:
-        """The points in units of the scale; the key is not used."""
+    def evaluate(self, x: Numbers, key: PRNGKey) -> Numbers:
+        """The numbers in units of the scale; the key is not used."""
         return x / self.scale
 
     def restore(self, x: Restored) -> Restored:
-        """The points in their own unit."""
+        """The numbers in their own unit."""
         return x * self.scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """Points of the plane as they are."""
+    """Examples as they are: points, rows of a table, series, words."""
 
-    def train(self, x: Float32[Array, "batch 2"], key: PRNGKey) -> Float32[Array, "batch 2"]:
-        """The points; the key is not used."""
+    def train(self, x: Anything, key: PRNGKey) -> Anything:
+        """The examples; the key is not used."""
         return x
 
-    def evaluate(self, x: Float32[Array, "batch 2"], key: PRNGKey) -> Float32[Array, "batch 2"]:
-        """The points; the key is not used."""
+    def evaluate(self, x: Anything, key: PRNGKey) -> Anything:
+        """The examples; the key is not used."""
         return x
 
     def restore(self, x: Restored) -> Restored:
-        """The points."""
+        """The examples."""
         return x
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from gen_jax.data.batches import evaluation_batches, open_source
+from gen_jax.data.batches import evaluation_batches
 from gen_jax.data.cache import cached
 from gen_jax.data.dataset import Dataset
+from gen_jax.data.sources import open_source
 from gen_jax.data.transforms import Signed
 from gen_jax.errors import ConfigError
 from gen_jax.losses.classification import cross_entropy
@@ -73,8 +74,9 @@ def classifier_network(
 
 
 def short_name(dataset: Dataset) -> str:
-    """The data set's name without the path of a folder."""
-    return dataset.name.rstrip("/").rsplit("/", 1)[-1] if dataset.name.startswith("folder:") else dataset.name
+    """The data set's name without the path of a folder or a file."""
+    is_path = dataset.name.startswith(("folder:", "npz:"))
+    return dataset.name.rstrip("/").rsplit("/", 1)[-1] if is_path else dataset.name
 
 
 def as_network(

@@ -9,7 +9,8 @@ from gen_jax.config import Config
 from gen_jax.data import Dataset, load_dataset
 from gen_jax.data.dataset import Split
 from gen_jax.data.field import image_fields
-from gen_jax.data.load import BUILT_IN, FOLDER
+from gen_jax.data.load import BUILT_IN, FOLDER, NPZ
+from gen_jax.data.sources import MAIN
 from gen_jax.errors import ConfigError, DataError, nearest
 
 
@@ -58,7 +59,7 @@ def described(config: Config) -> Dataset:
 
     Raises:
       ConfigError: it is not here, and not among those that are known by name; or needs an image size.
-      DataError: a folder that cannot be read.
+      DataError: a folder or a file that cannot be read.
     """
     spec, size = config.data, config.image_size
     # Nothing is decoded of what is meant to stream.
@@ -72,7 +73,7 @@ def described(config: Config) -> Dataset:
             memory_limit=limit,
         )
     except DataError as error:
-        if spec.startswith(FOLDER):
+        if spec.startswith((FOLDER, NPZ)):
             raise
         if spec not in KNOWN:
             raise ConfigError(
@@ -94,17 +95,30 @@ def described(config: Config) -> Dataset:
     )
 
 
-def is_resident(dataset: Dataset) -> bool:
-    """Whether training would hold the data on the devices rather than stream them."""
-    examples = dataset.train.size + dataset.test.size
-    return dataset.train.arrays is not None or examples * math.prod(dataset.shape) <= MEMORY_LIMIT
+def is_resident(dataset: Dataset, stream: str = MAIN) -> bool:
+    """Whether training would hold the main split, or a further stream, on the devices rather than read it."""
+    train, test = splits(dataset, stream)
+    return train.arrays is not None or (train.size + test.size) * math.prod(dataset.shape) <= MEMORY_LIMIT
+
+
+def splits(dataset: Dataset, stream: str = MAIN) -> tuple[Split, Split]:
+    """What the main split, or a further stream, trains with and holds out."""
+    return (dataset.train, dataset.test) if stream == MAIN else dataset.others[stream]
+
+
+def entries(dataset: Dataset, stream: str = MAIN) -> tuple[str, ...]:
+    """The fields that come from the main split, or from a further stream."""
+    if stream != MAIN:
+        return dataset.others[stream][0].entries
+    elsewhere = {entry for train, _ in dataset.others.values() for entry in train.entries}
+    return tuple(name for name in dataset.fields if name not in elsewhere)
 
 
 def row_types(dataset: Dataset) -> dict[str, np.dtype]:
-    """The dtype of each array of a split, by name, without the index."""
+    """The dtype of each entry of a batch as stored, by name, without the indices."""
     return {name: field.dtype for name, field in dataset.fields.items()}
 
 
 def row_shapes(dataset: Dataset) -> dict[str, tuple[int, ...]]:
-    """The shape of one row of each array of a split, by name, without the index."""
+    """The shape of one row of each entry of a batch, by name, without the indices."""
     return {name: field.shape for name, field in dataset.fields.items()}

@@ -12,9 +12,11 @@ from jax.sharding import Mesh, Sharding, SingleDeviceSharding
 from gen_jax.config import Config
 from gen_jax.data import BatchSource, Dataset, Resident, Streamed
 from gen_jax.data.batches import flat_shape
+from gen_jax.data.dataset import INDEX, index_of
 from gen_jax.data.info import DataInfo
+from gen_jax.data.sources import MAIN, Merged, seed_of
 from gen_jax.experiment import Experiment
-from gen_jax.preflight.data import is_resident, row_shapes, row_types
+from gen_jax.preflight.data import entries, is_resident, row_shapes, row_types, splits
 from gen_jax.run.devices import check_batch_size, mesh_for
 from gen_jax.run.examiner import Examiner
 from gen_jax.run.parts import load_pretrained
@@ -27,30 +29,34 @@ from gen_jax.training.state import State
 
 
 def structs(
-    dataset: Dataset, leading: tuple[int, ...], sharding: Sharding, *, flat: bool = False
+    dataset: Dataset, names: Sequence[str], leading: tuple[int, ...], sharding: Sharding, *, flat: bool = False
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Examples of a data set as shapes, with leading axes and a sharding; each one row of numbers if `flat`."""
-    types = row_types(dataset)
-    shapes = {name: flat_shape(shape) if flat else shape for name, shape in row_shapes(dataset).items()}
+    """Some entries of a batch as shapes, with leading axes and a sharding; each row one row of numbers if `flat`."""
+    types, shapes = row_types(dataset), row_shapes(dataset)
     return {
-        name: jax.ShapeDtypeStruct((*leading, *shape), types[name], sharding=sharding) for name, shape in shapes.items()
+        name: jax.ShapeDtypeStruct(
+            (*leading, *(flat_shape(shapes[name]) if flat else shapes[name])), types[name], sharding=sharding
+        )
+        for name in names
     }
 
 
 def with_index(
-    rows: dict[str, jax.ShapeDtypeStruct], leading: tuple[int, ...], sharding: Sharding
+    rows: dict[str, jax.ShapeDtypeStruct], names: Sequence[str], leading: tuple[int, ...], sharding: Sharding
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """The rows, and where in the data set each of them is."""
-    return {**rows, "index": jax.ShapeDtypeStruct(leading, np.dtype(np.int32), sharding=sharding)}
+    """The rows, and under such names where in its split each of them is."""
+    return rows | {name: jax.ShapeDtypeStruct(leading, np.dtype(np.int32), sharding=sharding) for name in names}
 
 
 class ResidentShapes(Resident):
-    """A set on the devices, of which only the shapes are there."""
+    """A split on the devices, of which only the shapes are there."""
 
-    def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> None:
-        self.size, self.batch_size, self.seed, self.draws = dataset.train.size, config.batch_size, config.seed, draws
-        self.sharding, self.row_shapes = replicated(mesh), row_shapes(dataset)
-        self._shapes = structs(dataset, (self.size,), self.sharding, flat=True)
+    def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh, stream: str = MAIN) -> None:
+        self.size, self.batch_size, self.draws = splits(dataset, stream)[0].size, config.batch_size, draws
+        self.seed = config.seed if stream == MAIN else seed_of(config.seed, stream)
+        self.sharding, names = replicated(mesh), entries(dataset, stream)
+        self.row_shapes = {name: row_shapes(dataset)[name] for name in names}
+        self._shapes = structs(dataset, names, (self.size,), self.sharding, flat=True)
 
     def feed(self, step: int) -> Any:
         """The shapes of the arrays."""
@@ -58,12 +64,13 @@ class ResidentShapes(Resident):
 
 
 class StreamedShapes(Streamed):
-    """A stream, of which only the shapes are there."""
+    """A split that streams, of which only the shapes are there."""
 
-    def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> None:
-        leading, sharding = (draws, config.batch_size), split_batch(mesh, axis=1)
-        self.row_shapes = {**row_shapes(dataset), "index": ()}
-        self._shapes = with_index(structs(dataset, leading, sharding, flat=True), leading, sharding)
+    def __init__(self, dataset: Dataset, config: Config, draws: int, mesh: Mesh, stream: str = MAIN) -> None:
+        leading, sharding, names = (draws, config.batch_size), split_batch(mesh, axis=1), entries(dataset, stream)
+        self.row_shapes = {**{name: row_shapes(dataset)[name] for name in names}, INDEX: ()}
+        rows = structs(dataset, names, leading, sharding, flat=True)
+        self._shapes = with_index(rows, [INDEX], leading, sharding)
 
     def feed(self, step: int) -> Any:
         """The shapes of the stacked batches."""
@@ -71,6 +78,15 @@ class StreamedShapes(Streamed):
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+def source_shapes(dataset: Dataset, config: Config, draws: int, mesh: Mesh) -> BatchSource:
+    """Where batches would come from, as `open_source` has it; only the shapes are there."""
+    sources: dict[str, BatchSource] = {}
+    for stream in (MAIN, *dataset.others):
+        kind: type[ResidentShapes | StreamedShapes] = ResidentShapes if is_resident(dataset, stream) else StreamedShapes
+        sources[stream] = kind(dataset, config, draws, mesh, stream)
+    return Merged(sources) if dataset.others else sources[MAIN]
 
 
 @dataclass(frozen=True)
@@ -129,15 +145,13 @@ class Setting:
 
     @property
     def resident(self) -> bool:
-        """Whether each device holds the data set."""
+        """Whether each device holds the main split."""
         return is_resident(self.dataset)
 
     @cached_property
     def program(self) -> Program:
         """What trains."""
-        kind: type[ResidentShapes | StreamedShapes] = ResidentShapes if self.resident else StreamedShapes
-        source: BatchSource = kind(self.dataset, self.config, self.game.draws, self.mesh)
-        return self.setup.program(source)
+        return self.setup.program(source_shapes(self.dataset, self.config, self.game.draws, self.mesh))
 
     def lower_train(self) -> Any:
         """The train step: many to a dispatch except on CPUs."""
@@ -154,8 +168,9 @@ class Setting:
     def lower_evaluate(self) -> Any:
         """One batch of the evaluation on held-out data."""
         leading, sharding = (self.examiner.batch_size,), split_batch(self.mesh)
-        rows = with_index(structs(self.dataset, leading, sharding), leading, sharding)
-        return self.examiner.evaluator.lower(self.state, rows)
+        rows = structs(self.dataset, list(self.dataset.fields), leading, sharding)
+        indices = [INDEX, *map(index_of, self.dataset.others)]
+        return self.examiner.evaluator.lower(self.state, with_index(rows, indices, leading, sharding))
 
 
 @dataclass(frozen=True)

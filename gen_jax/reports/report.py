@@ -18,10 +18,12 @@ from gen_jax.loaded import Run
 from gen_jax.metrics.evenly import thinned
 from gen_jax.metrics.score import read_scores
 from gen_jax.reports.pictures import illustrations, neighbours
+from gen_jax.show.grid import compared, samples_for
 from gen_jax.show.grid import picture as grid_of
 from gen_jax.show.page import count, write_page
 from gen_jax.show.pictures import picture, read_png, reduced
 from gen_jax.show.report_page import Grid, Option, Report, report_page
+from gen_jax.show.words import worded_example
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.metrics_log import logged
 from gen_jax.training.storage import first_line
@@ -65,9 +67,7 @@ def gather(run: Run, data_dir: str | None = None, dataset: Dataset | None = None
             dataset = run.load_data(data_dir)
         except GenJaxError as error:
             missing.append(f"The data could not be read: {error}.")
-    grids = list(sample_grids(run)) or [
-        (run.step, grid_of(run.sample(run.config.grid_samples), None if dataset is None else dataset.centres))
-    ]
+    grids = list(sample_grids(run)) or [(run.step, new_grid(run, dataset))]
     pictures, left_out = illustrations(run, dataset)
     about = inspect.cleandoc(experiment.module.__doc__ or "")
     return Report(
@@ -121,11 +121,10 @@ def facts(run: Run, versions: dict[str, str]) -> dict[str, str]:
     """What a run is, in terms and words."""
     config, info, game = run.config, run.info, run.game
     sizes = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in run.state.params.items()}
-    classes = "" if info.class_names is None else f", {len(info.class_names)} classes"
     passes = "" if game.sampling.steps == 1 else f", {count(game.sampling.steps)} calls of a network"
     found = {
         "Data": f"{info.name}: {count(info.train_size)} training and {count(info.held_out_size)} held-out examples",
-        "Example": f"{'×'.join(map(str, info.shape))} pixels{classes}" if info.is_image else "a point of the plane",
+        "Example": worded_example(info.fields, info.streams),
         "Trained": f"{count(run.step)} of {count(config.steps)} steps, batches of {count(config.batch_size)}",
         "Parameters": ", ".join(f"{net} {count(size)}" for net, size in sizes.items()),
         "Weights that sample": f"averages of {', '.join(game.averages)}" if game.averages else "the last",
@@ -139,6 +138,13 @@ def facts(run: Run, versions: dict[str, str]) -> dict[str, str]:
         "Data fingerprint": info.fingerprint,
         "Versions": ", ".join(f"{package} {version}" for package, version in versions.items()),
     }
+
+
+def new_grid(run: Run, dataset: Dataset | None) -> np.ndarray:
+    """The picture of samples of a run that has stored none."""
+    samples = run.sample(samples_for(run.info.x, run.config.grid_samples))
+    real, centres = (None, None) if dataset is None else (compared(dataset), dataset.centres)
+    return grid_of(samples, run.info.x, real, centres)
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:

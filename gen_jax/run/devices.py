@@ -19,6 +19,12 @@ def check_batch_size(config: Config, info: DataInfo, devices: int) -> None:
             f"--batch-size is {config.batch_size}; accepted: at most {info.train_size}, "
             f"the number of training examples in {info.name}"
         )
+    for stream, (size, _) in info.streams.items():
+        if config.batch_size > size:
+            raise ConfigError(
+                f"--batch-size is {config.batch_size}; accepted: at most {size}, "
+                f"the number of training examples in the stream {stream!r} of {info.name}"
+            )
     parts = config.accumulate
     if parts > 1 and config.batch_size % (parts * devices):
         raise ConfigError(

@@ -28,7 +28,7 @@ class Examiner:
         # A run may be examined on more devices than it was trained on.
         multiple = math.lcm(SHARDS, mesh.size)
         self.batch_size = math.ceil(config.batch_size / multiple) * multiple
-        held_out = functools.partial(evaluation_batches, dataset.test, self.batch_size)
+        held_out = functools.partial(evaluation_batches, dataset.test_streams, self.batch_size)
         on_cpu = mesh.devices.flat[0].platform == "cpu"
         sharded = config.reproducible and SHARDS % mesh.size == 0
         reduce = VirtualShards(mesh, unroll=on_cpu) if sharded else whole_batch

@@ -35,6 +35,8 @@ def write_bundle(
 ) -> str:
     """Writes report.json, batches.npz (x_0, index_0, … of each batch that the step drew) and the state before the step.
 
+    An entry is what stands before the last underscore: index_photos_0 is "index_photos" of the first batch.
+
     Every process calls it.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gen_jax.data import Split
+from gen_jax.data import Split, Streams
 from gen_jax.errors import NonFiniteError, StorageError
 from gen_jax.run.directory import RunDirectory
 from gen_jax.run.replay import write_bundle
@@ -35,7 +35,7 @@ class Rollback:
     """
 
     setup: Setup
-    split: Split
+    split: Split | Streams
     directory: RunDirectory
     identity: Mapping[str, Any]
     say: Callable[[str], None]

@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax.config import Config
-from gen_jax.data import BatchSource, Split, open_source
+from gen_jax.data import BatchSource, Split, Streams, open_source
+from gen_jax.data.dataset import INDEX, index_of
 from gen_jax.data.info import DataInfo
 from gen_jax.run.devices import in_cpu_parts
 from gen_jax.run.warm_start import warm_started
@@ -31,11 +33,12 @@ def initial_state(game: Game, info: DataInfo, key: jax.Array) -> State:
 
 
 def example(info: DataInfo) -> dict[str, jax.Array]:
-    """A batch of one, transformed, of data as described."""
-    batch = {"x": jnp.zeros((1, *info.shape)), "index": jnp.zeros(1, jnp.int32)}
-    if info.class_names is not None:
-        batch["label"] = jnp.zeros(1, jnp.int32)
-    return batch
+    """A batch of one, transformed, of data as described: zeros, in float32 or for what is counted in int32."""
+    batch = {
+        name: jnp.zeros((1, *field.shape), jnp.int32 if field.dtype == np.int32 else jnp.float32)
+        for name, field in info.fields.items()
+    }
+    return batch | {name: jnp.zeros(1, jnp.int32) for name in (INDEX, *map(index_of, info.streams))}
 
 
 def wanted_state(game: Game, info: DataInfo, mesh: Mesh) -> State:
@@ -71,7 +74,7 @@ class Setup:
         """The state as ShapeDtypeStructs with shardings."""
         return wanted_state(self.game, self.info, self.mesh)
 
-    def source(self, split: Split, start: int) -> BatchSource:
+    def source(self, split: Split | Streams, start: int) -> BatchSource:
         """Where the batches of step `start` and those after it come from."""
         return open_source(
             split,
@@ -97,12 +100,12 @@ class Setup:
             remat=self.config.remat,
         )
 
-    def begin(self, checkpoints: Checkpoints, split: Split) -> tuple[int | None, State]:
+    def begin(self, checkpoints: Checkpoints, split: Split | Streams) -> tuple[int | None, State]:
         """The newest intact checkpoint and its step, or None and the initial state where nothing was ever saved."""
         found = checkpoints.restore_newest(self.wanted)
         return found if found is not None else (None, self.initial(split))
 
-    def initial(self, split: Split) -> State:
+    def initial(self, split: Split | Streams) -> State:
         """The state before the first step, which may have looked at the first batch."""
 
         def make(key: jax.Array, given_nets: Any, first: Any) -> State:
@@ -115,7 +118,7 @@ class Setup:
         state = make_state(jax.random.key(self.config.seed), given, first)
         return state if self.init_from is None else warm_started(state, self.init_from)
 
-    def first_batch(self, split: Split) -> dict[str, jax.Array]:
+    def first_batch(self, split: Split | Streams) -> dict[str, jax.Array]:
         """The first batch of the run as it is stored, whole on every device, so that all compute the same of it."""
         source = self.source(split, 0)
         try:

@@ -30,6 +30,7 @@ from gen_jax.run.setup import Setup
 from gen_jax.run.views import Grid
 from gen_jax.run.warm_start import began_with
 from gen_jax.show.grid import write_png
+from gen_jax.show.words import worded_example
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.loop import Cadence, Trouble, train
@@ -157,11 +158,11 @@ class TrainingRun:
     def train(self, checkpoints: Checkpoints) -> bool:
         """Trains to the end, however often it has to go back on the way. Returns whether there was anything to do."""
         with Preemption() as preemption:
-            start, state = self.setup.begin(checkpoints, self.dataset.train)
+            start, state = self.setup.begin(checkpoints, self.dataset.train_streams)
             log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
             with contextlib.closing(log):
                 skipped = self.directory.read_skipped()
-                rollback = Rollback(self.setup, self.dataset.train, self.directory, self.identity, self.say)
+                rollback = Rollback(self.setup, self.dataset.train_streams, self.directory, self.identity, self.say)
                 reporter = self.reporter(start)
                 describe(reporter, self.info, state, self.config, start)
                 clock = time.perf_counter()
@@ -173,7 +174,7 @@ class TrainingRun:
                         # Its traceback would keep the state with what is not finite in memory.
                         failure = error.with_traceback(None)
                     skipped = rollback.leave_out(checkpoints, failure, skipped)
-                    start, state = self.setup.begin(checkpoints, self.dataset.train)
+                    start, state = self.setup.begin(checkpoints, self.dataset.train_streams)
                     try:
                         log.rewind(start or 0)
                     except StorageError as error:
@@ -219,7 +220,7 @@ class TrainingRun:
     ) -> State:
         """Trains until the end, or until something is not finite."""
         config = self.config
-        program = self.setup.program(self.setup.source(self.dataset.train, int(state.step)))
+        program = self.setup.program(self.setup.source(self.dataset.train_streams, int(state.step)))
         try:
             with reporter:
                 return train(
@@ -272,7 +273,7 @@ def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, b
     """Says what is about to be trained, on what and where."""
     parameters = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
     reporter.say(
-        f"data     {info.name}: {info.train_size:,} examples of {'x'.join(map(str, info.shape))}, "
+        f"data     {info.name}: {info.train_size:,} examples, each {worded_example(info.fields, info.streams)}; "
         f"{info.held_out_size:,} held out"
     )
     reporter.say("nets     " + ", ".join(f"{net} {count:,}" for net, count in parameters.items()) + " parameters")

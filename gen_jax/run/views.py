@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax.data import Dataset, Split
+from gen_jax.data import Dataset, Field, Split
 from gen_jax.data.info import DataInfo
 from gen_jax.run.setup import example
-from gen_jax.show.grid import image_grid, picture
+from gen_jax.show.grid import compared, picture, samples_for
 from gen_jax.training import keys
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game, View
@@ -23,8 +23,6 @@ from gen_jax.training.state import State
 # Examples that a view may show, one a row: fewer where a network is called often for each.
 ROWS = 8
 ROWS_OF_CHAINS = 4
-# Points in a plot for each image in a grid.
-POINTS_FOR_AN_IMAGE = 32
 # Classes that have a row of a grid, evenly chosen where there are more.
 MOST_ROWS = 32
 
@@ -77,7 +75,7 @@ class Grid:
           sampler: draws the samples.
           mesh: the devices that hold a state.
           seed: of the run.
-          size: images, about; of points there are 32 times as many.
+          size: tiles of the picture, about; of points there are 32 times as many.
         """
         self.game, self.info, self.dataset, self.sampler, self.seed = game, info, dataset, sampler, seed
         self.size = size
@@ -94,26 +92,27 @@ class Grid:
         if self._view is None:
             return None
         rows = self._view(state, self._batch, keys.derive(jax.random.key(self.seed), "grid"))
-        return arranged(rows, self.dataset.centres)
+        return arranged(rows, self.made, self.dataset.centres)
+
+    @property
+    def made(self) -> Field:
+        """What a sample is."""
+        return self.info.fields[self.game.makes]
 
     def _samples(self, state: State) -> np.ndarray:
         key = keys.derive(jax.random.key(self.seed), "grid")
         label = self.game.given.get("label")
         classes = len(label.field.classes) if label is not None else 0
-        if not classes:
-            n = self.size * (1 if self.info.is_image else POINTS_FOR_AN_IMAGE)
-            return picture(self.sampler(state, key, n), self.dataset.centres)
-        chosen = np.unique(np.linspace(0, classes - 1, min(classes, MOST_ROWS)).round().astype(np.int32))
-        columns = max(1, math.ceil(self.size / len(chosen)))
-        samples = self.sampler(state, key, len(chosen) * columns, label=np.repeat(chosen, columns))
-        if samples.ndim == 4:
-            return image_grid(samples, columns=columns)
-        return picture(samples, self.dataset.centres)
+        n, columns, given = samples_for(self.made, self.size), None, {}
+        if classes:
+            chosen = np.unique(np.linspace(0, classes - 1, min(classes, MOST_ROWS)).round().astype(np.int32))
+            columns = max(1, math.ceil(n / len(chosen)))
+            n, given = len(chosen) * columns, {"label": np.repeat(chosen, columns)}
+        samples = self.sampler(state, key, n, **given)
+        return picture(samples, self.made, compared(self.dataset), self.dataset.centres, columns)
 
 
-def arranged(rows: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
+def arranged(rows: np.ndarray, field: Field, centres: np.ndarray | None = None) -> np.ndarray:
     """Rows of a view (rows, columns, *shape) as one picture; pairs stand one below the other, as screens are wide."""
-    if rows.ndim != 5:
-        return picture(rows.reshape(-1, *rows.shape[2:]), centres)
     rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 else rows
-    return image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+    return picture(rows.reshape(-1, *rows.shape[2:]), field, None, centres, rows.shape[1])

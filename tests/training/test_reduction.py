@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.data import load_dataset
-from gen_jax.data.batches import open_source
+from gen_jax.data import load_dataset, open_source
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import parse
 from gen_jax.run.setup import initial_state
