@@ -241,3 +241,112 @@ def test_what_is_small_rounded_or_neither_wide_nor_narrow_stays_plain(shape, dty
     kernel = jnp.zeros((3, 3, shape[-1], 64), dtype)
     assert len(convolutions(derivatives(convolution, x, kernel), "cpu")) == 2
     assert not convolutions(derivatives(convolution, jnp.zeros((64, 32, 32, 64)), jnp.zeros((3, 3, 64, 64))), "cpu")
+
+
+def directions(*operands):
+    keys = jax.random.split(jax.random.key(6), len(operands))
+    return tuple(jax.random.normal(key, operand.shape) for key, operand in zip(keys, operands, strict=True))
+
+
+def value_and_tangents(operation, *operands):
+    """Of an operation: its value and its tangents along both operands, along the first and along the second."""
+    x, kernel = operands
+    along_x, along_kernel = directions(*operands)
+
+    @jax.jit
+    def all_four(x, kernel):
+        value, tangent = jax.jvp(operation, (x, kernel), (along_x, along_kernel))
+        first = jax.jvp(lambda x: operation(x, kernel), (x,), (along_x,))[1]
+        return value, tangent, first, jax.jvp(lambda kernel: operation(x, kernel), (kernel,), (along_kernel,))[1]
+
+    return all_four(x, kernel)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("taps", "stride", "height", "width"), SHAPES)
+def test_a_convolution_has_the_tangents_of_the_plain_one(taps, stride, height, width):
+    operands = images(height, width, 4, 6, taps)
+    found = value_and_tangents(lambda *operands: convolution(*operands, stride), *operands)
+    assert_close(found, value_and_tangents(lambda *operands: plain_convolution(*operands, stride), *operands))
+
+
+@pytest.mark.parametrize(("taps", "inputs", "outputs"), NARROW)
+def test_a_convolution_of_few_channels_has_the_tangents_of_the_plain_one(taps, inputs, outputs):
+    operands = images(7, 9, inputs, outputs, taps)
+    expected = value_and_tangents(lambda *operands: plain_convolution(*operands, 1), *operands)
+    assert_close(value_and_tangents(convolution, *operands), expected)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("taps", [2, 3, 4, 5, 6])
+def test_a_transposed_convolution_has_the_tangents_of_the_plain_one(taps):
+    operands = images(4, 5, 4, 6, taps)
+    assert_close(value_and_tangents(transposed_convolution, *operands), value_and_tangents(plain, *operands))
+
+
+def second_derivatives(operation, *operands):
+    """Of a sum of sines, along one direction: forward over forward, reverse over reverse and the two others."""
+    along = directions(*operands)
+
+    def value(*operands):
+        return jnp.sum(jnp.sin(operation(*operands)))
+
+    def forward(function):
+        return lambda *operands: jax.jvp(function, operands, along)[1]
+
+    def reverse(function):
+        def slope(*operands):
+            gradients = jax.grad(function, (0, 1))(*operands)
+            return sum(jnp.vdot(gradient, direction) for gradient, direction in zip(gradients, along, strict=True))
+
+        return slope
+
+    orders = [outer(inner(value)) for outer in (forward, reverse) for inner in (forward, reverse)]
+    return jax.jit(lambda *operands: jnp.stack([order(*operands) for order in orders]))(*operands)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("taps", "stride"), [(1, 1), (3, 1), (3, 2), (4, 2)])
+def test_the_four_orders_of_a_second_derivative_agree(taps, stride):
+    operands = images(4, 8, 3, 4, taps)
+    found = second_derivatives(lambda *operands: convolution(*operands, stride), *operands)
+    expected = second_derivatives(lambda *operands: plain_convolution(*operands, stride), *operands)
+    np.testing.assert_allclose(found, expected[:1].repeat(4), rtol=1e-3)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("taps", [3, 4])
+def test_the_four_orders_of_a_second_derivative_agree_of_a_transposed_convolution(taps):
+    operands = images(3, 4, 3, 4, taps)
+    found, expected = (second_derivatives(operation, *operands) for operation in (transposed_convolution, plain))
+    np.testing.assert_allclose(found, expected[:1].repeat(4), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(1, 1), (3, 1), (3, 2), (4, 2)])
+def test_other_platforms_get_the_plain_convolution_in_forward_mode(taps, stride):
+    x, kernel = jnp.zeros((64, 16, 16, 64)), jnp.zeros((taps, taps, 64, 64))
+
+    def windows(operation, platform):
+        def tangent(x, kernel):
+            return jax.jvp(lambda *operands: operation(*operands, stride), (x, kernel), (x, kernel))
+
+        return set(convolutions(jax.jit(tangent).trace(x, kernel), platform))
+
+    for platform in ("tpu", "cuda"):
+        assert windows(convolution, platform) == windows(plain_convolution, platform)
+    assert windows(convolution, "cpu") != windows(plain_convolution, "cpu")
+
+
+def test_a_convolution_is_mapped_in_both_modes():
+    x, kernel = images(6, 6, 3, 6, 3)
+    many, along = x[:, None], directions(x)[0][:, None]
+
+    def tangents(operation):
+        return jax.vmap(lambda x, t: jax.jvp(lambda x: operation(x, kernel), (x,), (t,))[1])(many, along)
+
+    def gradient(operation):
+        return jax.grad(lambda k: jnp.sum(jnp.sin(jax.vmap(lambda x: operation(x, k))(many))))(kernel)
+
+    for derivative in (tangents, gradient):
+        expected = derivative(lambda *operands: plain_convolution(*operands, 1))
+        np.testing.assert_allclose(derivative(convolution), expected, rtol=1e-4, atol=2e-4)
