@@ -35,19 +35,18 @@ def linear(function: Function, transpose: Function, residuals: Any, x: Any) -> A
       x: what it is linear in; a leaf that is a `SymbolicZero` is zero, and nothing is computed for it.
     """
     leaves, tree = jax.tree.flatten(x)
-    present = [not isinstance(leaf, SymbolicZero) for leaf in leaves]
-    zeros = [(leaf.shape, leaf.dtype) for leaf in leaves]
+    zeros = [leaf if isinstance(leaf, SymbolicZero) else None for leaf in leaves]
 
-    def of_present(residuals: Any, given: Sequence[jax.Array]) -> Any:
+    def of_present(residuals: Any, given: Sequence[Any]) -> Any:
         values = iter(given)
-        filled = [next(values) if is_there else jnp.zeros(*z) for is_there, z in zip(present, zeros, strict=True)]
-        return function(residuals, tree.unflatten(filled))
+        filled = [next(values) if zero is None else jnp.zeros(zero.shape, zero.dtype) for zero in zeros]
+        return function(residuals, jax.tree.unflatten(tree, filled))
 
     def to_present(residuals: Any, y: Any) -> list[jax.Array]:
         made = jax.tree.leaves(transpose(residuals, y))
-        return [leaf for is_there, leaf in zip(present, made, strict=True) if is_there]
+        return [leaf for leaf, zero in zip(made, zeros, strict=True) if zero is None]
 
-    given = [leaf for is_there, leaf in zip(present, leaves, strict=True) if is_there]
+    given = [leaf for leaf, zero in zip(leaves, zeros, strict=True) if zero is None]
     traced_once = jax.jit(of_present, inline=True)
     out_tree = jax.tree.structure(jax.eval_shape(traced_once, residuals, given))
     operands, in_tree = jax.tree.flatten((residuals, given))
@@ -58,7 +57,7 @@ def linear(function: Function, transpose: Function, residuals: Any, x: Any) -> A
     made = linear_p.bind(
         *operands, function=traced_once, transpose=to_present, in_tree=in_tree, out_tree=out_tree, residuals=number
     )
-    return out_tree.unflatten(made)
+    return jax.tree.unflatten(out_tree, made)
 
 
 def total(terms: Sequence[Callable[[Any], Any]], tangents: Sequence[Any]) -> Any:
@@ -71,18 +70,18 @@ def _is_zero(tangent: Any) -> bool:
     return all(isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(tangent))
 
 
-def _varying(x: jax.Array, axes: frozenset[str]) -> jax.Array:
+def _varying(x: Any, axes: frozenset[str]) -> Any:
     """x, as what may differ between the devices along the axes of `jax.shard_map`."""
     missing = tuple(sorted(axes - jax.typeof(x).mat.varying))
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
-def _leaves(*operands: Any, function: Function, in_tree: Any, **_: Any) -> list[Any]:
+def _leaves(*operands: Any, function: Any, in_tree: Any, **_: Any) -> list[Any]:
     """The value, operation by operation: `function` is jitted for the cache of its traces alone."""
     return jax.tree.leaves(function.__wrapped__(*in_tree.unflatten(operands)))
 
 
-def _traced_leaves(*operands: Any, function: Function, in_tree: Any, **_: Any) -> list[Any]:
+def _traced_leaves(*operands: Any, function: Any, in_tree: Any, **_: Any) -> list[Any]:
     return jax.tree.leaves(function(*in_tree.unflatten(operands)))
 
 
@@ -122,7 +121,7 @@ def _transposed(
 
 
 def _mapped(
-    operands: Any, axes: Any, *, function: Function, transpose: Function, in_tree: Any, residuals: int, **params: Any
+    operands: Any, axes: Any, *, function: Any, transpose: Function, in_tree: Any, residuals: int, **params: Any
 ) -> tuple[list[Any], list[int]]:
     """Of many at once. x always has the axis: where it had none, the broadcast adds up the gradients of all."""
     size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
