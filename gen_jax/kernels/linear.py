@@ -25,14 +25,14 @@ linear_p.multiple_results = True
 def linear(function: Function, transpose: Function, residuals: Any, x: Any) -> Any:
     """`function(residuals, x)`, which is linear in x and has the transpose `transpose(residuals, y)`.
 
-    It can be differentiated in x and in the residuals, in both modes and as often as `function` and `transpose` can: in
-    the residuals, and after it was transposed, its derivatives are those of the two.
+    The result can be differentiated in x and in the residuals, in both modes, as often as `function` and `transpose`
+    can. Its derivatives in the residuals are those of `function`, or of `transpose` once it is transposed.
 
     Args:
-      function: (residuals, x) -> y, of trees of arrays. It may hold no array that is differentiated.
+      function: (residuals, x) -> y, of trees of arrays. It must not close over traced arrays, nor must `transpose`.
       transpose: (residuals, y) -> x, with <transpose(residuals, y), x> = <y, function(residuals, x)>.
-      residuals: what `function` needs not be linear in; reverse mode keeps them for the backward pass.
-      x: what it is linear in; a leaf that is a `SymbolicZero` is zero, and nothing is computed for it.
+      residuals: the arguments in which `function` need not be linear; reverse mode keeps them for the backward pass.
+      x: the argument in which it is linear. A leaf that is a `SymbolicZero` is no operand and gets no gradient.
     """
     leaves, tree = jax.tree.flatten(x)
     zeros = [leaf if isinstance(leaf, SymbolicZero) else None for leaf in leaves]
@@ -51,7 +51,7 @@ def linear(function: Function, transpose: Function, residuals: Any, x: Any) -> A
     out_tree = jax.tree.structure(jax.eval_shape(traced_once, residuals, given))
     operands, in_tree = jax.tree.flatten((residuals, given))
     number = len(operands) - len(given)
-    # On devices that are told one by one what to do, the transpose of this adds up the parts of a gradient.
+    # Inside `jax.shard_map` the transpose of this sums the gradient of a replicated x over the devices.
     varying = frozenset().union(*(jax.typeof(operand).mat.varying for operand in operands))
     operands[number:] = [_varying(leaf, varying) for leaf in given]
     made = linear_p.bind(
@@ -61,7 +61,7 @@ def linear(function: Function, transpose: Function, residuals: Any, x: Any) -> A
 
 
 def total(terms: Sequence[Callable[[Any], Any]], tangents: Sequence[Any]) -> Any:
-    """The sum of what each argument's tangent is mapped to by its term; nothing is computed for one that is zero."""
+    """The sum over arguments of term(tangent), without the terms of tangents that are symbolically zero."""
     found = [term(t) for term, t in zip(terms, tangents, strict=True) if not _is_zero(t)]
     return functools.reduce(functools.partial(jax.tree.map, jnp.add), found)
 
@@ -71,13 +71,13 @@ def _is_zero(tangent: Any) -> bool:
 
 
 def _varying(x: Any, axes: frozenset[str]) -> Any:
-    """x, as what may differ between the devices along the axes of `jax.shard_map`."""
+    """x, typed as varying along these axes of `jax.shard_map`."""
     missing = tuple(sorted(axes - jax.typeof(x).mat.varying))
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
 def _leaves(*operands: Any, function: Any, in_tree: Any, **_: Any) -> list[Any]:
-    """The value, operation by operation: `function` is jitted for the cache of its traces alone."""
+    """The value, operation by operation; `function` is jitted only so that its traces are cached."""
     return jax.tree.leaves(function.__wrapped__(*in_tree.unflatten(operands)))
 
 
@@ -90,7 +90,7 @@ def _types(*operands: Any, **params: Any) -> list[Any]:
 
 
 def _tangent(primals: Any, tangents: Any, *, residuals: int, **params: Any) -> tuple[Any, Any]:
-    """The sum of the tangent in x, which is the function of that of x, and of the tangent in the residuals."""
+    """The value, and the sum of its tangent in x, which is the function itself, and of its tangent in the residuals."""
     made = linear_p.bind(*primals, residuals=residuals, **params)
     terms = []
     if not all(isinstance(tangent, ad.Zero) for tangent in tangents[residuals:]):
@@ -112,7 +112,7 @@ def _tangent(primals: Any, tangents: Any, *, residuals: int, **params: Any) -> t
 def _transposed(
     cotangents: Any, *operands: Any, transpose: Function, in_tree: Any, out_tree: Any, residuals: int, **_: Any
 ) -> list[Any]:
-    """The transpose takes the place of the function: its own rules say how it is differentiated."""
+    """The cotangents of x. The transpose is called, not bound, so that its own rules decide its derivatives."""
     tree, _ = in_tree.children()
     y = out_tree.unflatten([ad.instantiate_zeros(cotangent) for cotangent in cotangents])
     made = transpose(tree.unflatten(operands[:residuals]), y)
@@ -123,21 +123,16 @@ def _transposed(
 def _mapped(
     operands: Any, axes: Any, *, function: Any, transpose: Function, in_tree: Any, residuals: int, **params: Any
 ) -> tuple[list[Any], list[int]]:
-    """Of many at once. x always has the axis: where it had none, the broadcast adds up the gradients of all."""
+    """The function mapped by `jax.vmap`. An x that is not mapped is broadcast, whose transpose sums the gradients."""
     size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
     x = [batching.bdim_at_front(*pair, size) for pair in zip(operands[residuals:], axes[residuals:], strict=True)]
     tree, _ = in_tree.children()
     in_axes = (tree.unflatten(axes[:residuals]), 0)
-    function, transpose = (jax.jit(jax.vmap(f.__wrapped__, in_axes), inline=True) for f in (function, transpose))
-    made = linear_p.bind(
-        *operands[:residuals],
-        *x,
-        function=function,
-        transpose=transpose,
-        in_tree=in_tree,
-        residuals=residuals,
-        **params,
-    )
+    mapped = {
+        "function": jax.jit(jax.vmap(function.__wrapped__, in_axes), inline=True),
+        "transpose": jax.vmap(transpose, in_axes),
+    }
+    made = linear_p.bind(*operands[:residuals], *x, in_tree=in_tree, residuals=residuals, **mapped, **params)
     return made, [0] * len(made)
 
 
