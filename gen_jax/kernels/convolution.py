@@ -1,15 +1,14 @@
 """Convolutions of stride 1 and 2 and transposed ones: XLA's own, and on a CPU in the form that is fastest there.
 
 What a CPU computes differs from XLA's by rounding alone. Layouts are NHWC for images and HWIO for kernels. Everything
-can be differentiated in reverse mode any number of times (a gradient penalty does so twice), not in forward mode.
+can be differentiated in both modes, any number of times (a gradient penalty does so twice).
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.bilinear import Operation
 from gen_jax.kernels.platform import per_platform
 from gen_jax.kernels.strided import PIXELS, STRIDE, WINDOWS, WINOGRAD, Form, plain_convolution, strided, transposed
 from gen_jax.kernels.unfolded import folded, unfolded
@@ -23,8 +22,6 @@ NARROW = 4
 
 PRODUCTS = 50e6
 """Products of a plain convolution from which on Winograd's form is worth the time that it takes to compile."""
-
-Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def same_padding(taps: int, stride: int) -> Padding:

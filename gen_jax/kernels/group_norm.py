@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.linear import linear
+
 EPSILON = 1e-6
 """Added to the variance of a group."""
 
@@ -29,7 +31,7 @@ def identity(x: jax.Array) -> jax.Array:
     return x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def normalised(
     x: Float[Array, "batch height width channels"],
     scale: Float[Array, "1 1 1 channels"],
@@ -42,21 +44,31 @@ def normalised(
     return jax.lax.platform_dependent(x, scale, bias, cpu=cpu, default=default)
 
 
-def _forward(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return normalised(x, scale, bias, groups, activation), (x, scale, bias)
+def _tangent(
+    groups: int, activation: Activation, primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    values, gradients = (
+        [functools.partial(form, groups=groups, activation=activation) for form in forms]
+        for forms in ((by_hand, of_flax), (gradient_by_hand, gradient_of_flax))
+    )
+
+    def push(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> jax.Array:
+        cpu, default = (_pushed_forward(value) for value in values)
+        return jax.lax.platform_dependent(primals, tangents, cpu=cpu, default=default)
+
+    def pull(primals: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[jax.Array, ...]:
+        cpu, default = gradients
+        return jax.lax.platform_dependent(*primals, cotangent, cpu=cpu, default=default)
+
+    return normalised(*primals, groups, activation), linear(push, pull, primals, tangents)
 
 
-def _backward(
-    groups: int, activation: Activation, residuals: tuple[jax.Array, ...], cotangent: jax.Array
-) -> tuple[jax.Array, ...]:
-    forms = gradient_by_hand, gradient_of_flax
-    cpu, default = (functools.partial(form, groups=groups, activation=activation) for form in forms)
-    return jax.lax.platform_dependent(*residuals, cotangent, cpu=cpu, default=default)
+def _pushed_forward(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """(arguments, their tangents) -> the tangent of the value."""
+    return lambda primals, tangents: jax.jvp(function, primals, tangents)[1]
 
 
-normalised.defvjp(_forward, _backward)
+normalised.defjvp(_tangent, symbolic_zeros=True)
 
 
 @traced_once

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.bilinear import Operation, bilinear
 from gen_jax.kernels.called import as_a_call
 from gen_jax.kernels.winograd_transforms import (
     OUTPUTS,
@@ -43,7 +44,7 @@ def winograd(
 ) -> Float[Array, "batch rows columns out"]:
     """The convolution of stride 1 with a kernel of at most 3x3, equal to XLA's but for rounding.
 
-    Differentiable in reverse mode any number of times; not in forward mode.
+    Differentiable in both modes, any number of times.
 
     Args:
       x: images.
@@ -53,59 +54,42 @@ def winograd(
     Returns:
       height + padding - taps + 1 rows, and columns likewise.
     """
-    return _convolution(x, kernel, padding, False)
+    return _convolution(len(kernel), padding, False)(x, kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolution(x: jax.Array, kernel: jax.Array, padding: Padding, adjoint: bool) -> jax.Array:
+def _convolution(taps: int, padding: Padding, adjoint: bool) -> Operation:
     """The convolution, or that with the kernel reversed and its channels exchanged, which its adjoint is."""
-    with as_a_call():
-        return convolve(x, kernel, padding, adjoint=adjoint)
-
-
-def _forward(
-    x: jax.Array, kernel: jax.Array, padding: Padding, adjoint: bool
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _convolution(x, kernel, padding, adjoint), (x, kernel)
-
-
-def _backward(
-    padding: Padding, adjoint: bool, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    taps = len(kernel)
     other = (taps - 1 - padding[0], taps - 1 - padding[1])
-    along_x = _convolution(cotangent, kernel, other, not adjoint)
-    # The convolution of which this is the adjoint maps the cotangent to x.
-    along_kernel = _correlation(cotangent, x, taps, other) if adjoint else _correlation(x, cotangent, taps, padding)
-    return along_x, along_kernel
+
+    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        with as_a_call():
+            return convolve(x, kernel, padding, adjoint=adjoint)
+
+    def along_x(kernel: jax.Array, cotangent: jax.Array) -> jax.Array:
+        return _convolution(taps, other, not adjoint)(cotangent, kernel)
+
+    def along_kernel(x: jax.Array, cotangent: jax.Array) -> jax.Array:
+        # The convolution of which this is the adjoint maps the cotangent to x.
+        return _correlation(taps, other)(cotangent, x) if adjoint else _correlation(taps, padding)(x, cotangent)
+
+    return bilinear(function, along_x, along_kernel)
 
 
-_convolution.defvjp(_forward, _backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _correlation(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
+def _correlation(taps: int, padding: Padding) -> Operation:
     """The kernel's gradient: <correlation(x, g), k> = <convolution(x, k), g>, linear in each of the three."""
-    with as_a_call():
-        return kernel_gradient(x, cotangent, taps, padding)
-
-
-def _correlation_forward(
-    x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _correlation(x, cotangent, taps, padding), (x, cotangent)
-
-
-def _correlation_backward(
-    taps: int, padding: Padding, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, other_cotangent = residuals
     other = (taps - 1 - padding[0], taps - 1 - padding[1])
-    return _convolution(other_cotangent, cotangent, other, True), _convolution(x, cotangent, padding, False)
 
+    def function(x: jax.Array, cotangent: jax.Array) -> jax.Array:
+        with as_a_call():
+            return kernel_gradient(x, cotangent, taps, padding)
 
-_correlation.defvjp(_correlation_forward, _correlation_backward)
+    def along_x(other_cotangent: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _convolution(taps, other, True)(other_cotangent, kernel)
+
+    def along_cotangent(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _convolution(taps, padding, False)(x, kernel)
+
+    return bilinear(function, along_x, along_cotangent)
 
 
 @functools.partial(jax.jit, static_argnames=("padding", "stride", "adjoint"))
