@@ -6,8 +6,9 @@ BIN := .venv/bin
 
 .PHONY: run test soak install lint types clean
 
+# XLA takes a step's memory afresh each time; with glibc in large pages, where Linux gives them on request.
 run: install
-	$(BIN)/python -m experiments.ddpm
+	GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1} $(BIN)/python -m experiments.ddpm
 
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

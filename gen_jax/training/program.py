@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gen_jax.data.batches import BatchSource
-from gen_jax.host.freed_memory import give_back
+from gen_jax.host.memory import return_freed_memory
 from gen_jax.training.accumulation import Microbatches
 from gen_jax.training.compilation import compiled_together
 from gen_jax.training.cpu_parts import CPUParts
@@ -150,7 +150,7 @@ class Program:
             self._traced = None
             self._compiled[due] = compiled_together(lowered)
             del lowered
-            give_back()
+            return_freed_memory()
         return self._compiled[due](*args)
 
     def _lower(self, due: tuple[bool, ...] | None, *args: Any) -> Any:
