@@ -36,8 +36,6 @@ SAMPLERS = {"ancestral": ancestral, "ddim": ddim}
 class DDPMConfig(Config):
     """Options of the DDPM."""
 
-    cpu_parts: Count = 2
-    """Of a CPU, the devices that it is made, each with its part of a batch that so many divide: keeps cores busy."""
     diffusion_steps: Annotated[int, Within(2, 100_000)] = 1000
     """Steps of the diffusion (T)."""
     sampler: Annotated[Literal["ancestral", "ddim"], Free] = "ancestral"
@@ -126,8 +124,6 @@ EXPERIMENT = Experiment(
             data="cifar10",
             steps=800_000,
             batch_size=128,
-            # So wide a network keeps the cores busy by itself, and a second copy of it takes 0.7 GB.
-            cpu_parts=1,
             learning_rate=2e-4,
             channels=128,
             multipliers=(1, 2, 2, 2),

@@ -100,8 +100,6 @@ class Config:
     """Devices over which each array of the state is split; 1: every device holds the whole state."""
     accumulate: Count = 1
     """Parts into which a batch is cut, whose gradients are averaged before the optimizer moves: less memory."""
-    cpu_parts: Count = 1
-    """Of a CPU, the devices that it is made, each with its part of a batch that so many divide: keeps cores busy."""
     remat: Annotated[bool, Free] = False
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     distributed: Annotated[bool, Free] = False
@@ -110,14 +108,6 @@ class Config:
     """Write report.html at the end: curves, samples, pictures of what the method does."""
     grid_samples: Annotated[int, Within(1, 4096), Free] = 64
     """Images in the sample grid; points take 32 times as many."""
-
-    @property
-    def cpu_devices(self) -> int:
-        """How many devices a CPU is made that would be one."""
-        if self.reproducible:
-            return 2
-        apart = self.fsdp == 1 and self.accumulate == 1 and self.batch_size % self.cpu_parts == 0
-        return self.cpu_parts if apart else 1
 
     def check(self) -> None:
         """Raises ConfigError, naming field, value and what is accepted, for the first field that is out of range."""

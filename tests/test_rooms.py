@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"kernels"},
     "samplers": {"losses"},
     "methods": {"losses", "models", "samplers", "training", "data", "errors"},
-    "training": {"data", "host", "errors"},
+    "training": {"kernels", "data", "host", "errors"},
     "data": {"host", "errors"},
     "metrics": {"losses", "models", "training", "data", "host", "errors"},
     "show": {"metrics", "errors"},

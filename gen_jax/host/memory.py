@@ -1,8 +1,9 @@
 """Memory as the C library takes it from the system and returns it.
 
-XLA takes the memory for all that lies between a step's inputs and outputs afresh at each step and frees it after it. The
-kernel clears it every time: in pages of 4 KiB 146,000 of them a step of a small U-Net, a seventh of its time, in pages of
-2 MiB 1,200. glibc asks for large pages if GLIBC_TUNABLES says so before a program begins; no function of it does.
+XLA takes the memory for all that lies between a step's inputs and outputs afresh at each step and frees it after it.
+The kernel clears it every time: in pages of 4 KiB 146,000 of them a step of a small U-Net, a seventh of its time, in
+pages of 2 MiB 1,200. glibc asks for large pages if GLIBC_TUNABLES says so before a program begins; no function of it
+does.
 """
 
 import ctypes

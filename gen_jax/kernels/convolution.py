@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.kernels.platform import per_platform
+from gen_jax.kernels.recorded import record
 from gen_jax.kernels.strided import PIXELS, STRIDE, WINDOWS, WINOGRAD, Form, plain_convolution, strided, transposed
 from gen_jax.kernels.unfolded import folded, unfolded
 from gen_jax.kernels.winograd import Padding, winograd
@@ -45,6 +46,7 @@ def convolution(
 
     if x.dtype != jnp.float32:
         # Rounding would show in sums of other products.
+        record(kernel.shape, other_form=False)
         return plain(x, kernel)
     if stride == 1:
         fast = _of_stride_1(x, kernel, padding)
@@ -52,6 +54,8 @@ def convolution(
         fast = _of_stride_2(x, kernel, padding)
     else:
         fast = None
+    # Pixels of a stride are computed by convolutions of XLA's own.
+    record(kernel.shape, other_form=fast is not None and (stride == 1 or taps % STRIDE == 0))
     return per_platform(cpu=fast, default=plain)(x, kernel) if fast else plain(x, kernel)
 
 
@@ -110,6 +114,7 @@ def transposed_convolution(
     def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, form)
 
+    record(kernel.shape, other_form=form is not PIXELS)
     return per_platform(cpu=adjoint, default=plain)(x, kernel)
 
 

@@ -15,9 +15,9 @@ from gen_jax.data.batches import flat_shape
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
 from gen_jax.preflight.data import is_resident, row_shapes, row_types
-from gen_jax.run.devices import check_batch_size, mesh_for
+from gen_jax.run.devices import check_batch_size, choose_cpu_parts, mesh_for
 from gen_jax.run.examiner import Examiner
-from gen_jax.run.setup import Setup
+from gen_jax.run.setup import Setup, state_shapes
 from gen_jax.training.game import Game
 from gen_jax.training.program import Program
 from gen_jax.training.sharding import replicated, split_batch
@@ -93,9 +93,19 @@ class Setting:
         return DataInfo.of(self.dataset)
 
     @cached_property
+    def shapes(self) -> State:
+        """The state as ShapeDtypeStructs."""
+        return state_shapes(self.game, self.info)
+
+    @cached_property
+    def cpu_parts(self) -> int:
+        """In how many parts the devices of a CPU would compute a batch."""
+        return choose_cpu_parts(self.config, self.shapes.params, self.devices)
+
+    @cached_property
     def mesh(self) -> Mesh:
         """The devices as configured. Raises ConfigError where they cannot share the work."""
-        mesh = mesh_for(self.config, self.devices)
+        mesh = mesh_for(self.config, self.cpu_parts, self.devices)
         check_batch_size(self.config, self.info, mesh.size)
         return mesh
 
@@ -107,7 +117,7 @@ class Setting:
     @cached_property
     def setup(self) -> Setup:
         """The run on its devices."""
-        return Setup(self.config, self.info, self.game, self.mesh)
+        return Setup(self.config, self.info, self.game, self.mesh, self.cpu_parts, self.shapes)
 
     @property
     def state(self) -> State:

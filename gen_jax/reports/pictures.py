@@ -62,7 +62,7 @@ def illustrations(run: Run, dataset: Dataset | None) -> tuple[list[Illustration]
         def restored(*arguments: Any, view: View = view) -> Any:
             return run.game.transform.restore(view(*arguments))
 
-        compiled = CompiledTogether(jax.jit(restored, out_shardings=replicated(run.mesh)))
+        compiled = CompiledTogether(jax.jit(restored, out_shardings=replicated(run.mesh)), run.mesh)
         rows = np.asarray(jax.device_get(compiled(*nets, batch, key)))
         found.append(illustration(title, caption, rows))
     return found, left_out

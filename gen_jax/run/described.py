@@ -11,7 +11,6 @@ from gen_jax.config import Config, as_json, flag, free_fields, from_json
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import find
-from gen_jax.host.cpu_devices import split_the_cpu
 from gen_jax.run.directory import RunDirectory
 from gen_jax.training.game import Game
 
@@ -24,11 +23,13 @@ class Description:
       module: name of the experiment's module.
       config: its configuration.
       info: what it learns from.
+      cpu_parts: in which a CPU computes its batches, as the host decided when it began.
     """
 
     module: str
     config: Config
     info: DataInfo
+    cpu_parts: int = 1
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,6 +57,6 @@ def described_run(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tupl
             raise ConfigError(f"{flag(name)} does not apply to {stored['experiment']['module']}")
     config = dataclasses.replace(config, **options)
     config.check()
-    split_the_cpu(config.cpu_devices)
     info = DataInfo.from_json(stored["data"])
-    return Description(stored["experiment"]["module"], config, info), experiment.build(config, info)
+    description = Description(stored["experiment"]["module"], config, info, stored["host"]["cpu_parts"])
+    return description, experiment.build(config, info)

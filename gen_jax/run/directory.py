@@ -123,7 +123,7 @@ class RunDirectory:
             os.close(handle)
 
     def read(self) -> dict[str, Any]:
-        """What config.json holds: `experiment`, `config`, `data` and `versions`.
+        """What config.json holds: `experiment`, `config`, `data`, `versions` and `host`.
 
         Raises:
           ConfigError: this is no run directory.
@@ -134,14 +134,30 @@ class RunDirectory:
             raise ConfigError(f"{self.path} is not a run directory: it has no config.json")
         try:
             stored = json.loads(self.config.read_text())
+            config = dict(stored["config"])
+            # What the host decides was once a field of the configuration.
+            cpu_parts = config.pop("cpu_parts", 1)
+            if "host" in stored:
+                cpu_parts = stored["host"]["cpu_parts"]
+            if not isinstance(cpu_parts, int) or cpu_parts < 1:
+                raise ValueError(f"cpu_parts is {cpu_parts!r}")
             return {
                 "experiment": {key: stored["experiment"][key] for key in ("module", "file")},
-                "config": dict(stored["config"]),
+                "config": config,
                 "data": DataInfo.from_json(stored["data"]).as_json(),
                 "versions": dict(stored["versions"]),
+                "host": {"cpu_parts": cpu_parts},
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.config} is not the configuration of a run: {error!r}") from error
+
+    def host(self) -> dict[str, Any] | None:
+        """What the host decided when the run began; None where none has begun.
+
+        Raises:
+          ConfigError: config.json is not the configuration of a run.
+        """
+        return self.read()["host"] if self.config.exists() else None
 
     def claim(self) -> None:
         """Makes sure that the directory is a run's, or free for one, and can be written to. Creates nothing.
@@ -187,13 +203,27 @@ class RunDirectory:
                 " (name another --run-dir, or repeat the options of the run to continue it)"
             )
 
-    def record(self, experiment: dict[str, str], config: Config, data: dict[str, Any]) -> None:
+    def record(
+        self, experiment: dict[str, str], config: Config, data: dict[str, Any], host: dict[str, Any] | None = None
+    ) -> None:
         """Writes config.json at once, in the directory, which is made where there is none.
+
+        Args:
+          experiment: its identity.
+          config: the configuration.
+          data: what it learns from.
+          host: what the machine has decided and a continued run keeps: `cpu_parts`; None: one part.
 
         Raises:
           ConfigError: the directory cannot be written to.
         """
-        stored = {"experiment": experiment, "config": as_json(config), "data": data, "versions": versions()}
+        stored = {
+            "experiment": experiment,
+            "config": as_json(config),
+            "data": data,
+            "versions": versions(),
+            "host": host or {"cpu_parts": 1},
+        }
         temporary = self.config.with_name(self.config.name + ".tmp")
         with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)

@@ -19,11 +19,11 @@ from gen_jax.metrics.feature_scores import FeatureScores, feature_scores
 from gen_jax.metrics.provenance import sampled
 from gen_jax.metrics.score import store_scores
 from gen_jax.run.described import Description
-from gen_jax.run.devices import check_batch_size, mesh_for, mesh_for_features
+from gen_jax.run.devices import check_batch_size, choose_cpu_parts, cpu_parts_here, mesh_for, mesh_for_features
 from gen_jax.run.directory import RunDirectory, default_run_dir
 from gen_jax.run.examiner import Examiner
 from gen_jax.run.rollback import Rollback
-from gen_jax.run.setup import Setup
+from gen_jax.run.setup import Setup, state_shapes
 from gen_jax.show.grid import picture, write_png
 from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
@@ -57,9 +57,14 @@ class TrainingRun:
         self.info = DataInfo.of(self.dataset)
         self.identity = Description(experiment.identity["module"], config, self.info).identity
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
-        mesh = mesh_for(config)
+        game = experiment.build(config, self.info)
+        shapes = state_shapes(game, self.info)
+        # Decided when the run begins, and kept, because the parts of a batch draw noise of their own.
+        self.host = self.directory.host() or {"cpu_parts": choose_cpu_parts(config, shapes.params, jax.devices())}
+        cpu_parts = cpu_parts_here(config, self.host["cpu_parts"])
+        mesh = mesh_for(config, cpu_parts)
         check_batch_size(config, self.info, mesh.size)
-        self.setup = Setup(config, self.info, experiment.build(config, self.info), mesh)
+        self.setup = Setup(config, self.info, game, mesh, cpu_parts, shapes)
         self.features = self.feature_scores()
         metrics = sample_metrics(self.dataset) + ([] if self.features is None else [self.features])
         self.examiner = Examiner(self.setup.game, self.dataset, mesh, config, metrics)
@@ -74,7 +79,7 @@ class TrainingRun:
     def feature_scores(self) -> FeatureScores | None:
         """What is measured in features at every evaluation, if anything is."""
         names, samples = self.config.eval_metrics, self.config.eval_samples
-        mesh = mesh_for_features(self.config, self.setup.mesh)
+        mesh = mesh_for_features(self.setup.mesh, self.setup.cpu_parts)
         return feature_scores(names, samples, self.dataset, mesh, self.say) if names else None
 
     def say(self, line: str) -> None:
@@ -85,7 +90,7 @@ class TrainingRun:
         """Writes config.json, if it is still that of the same run."""
         if is_leader():
             self.directory.check_same(self.experiment.identity["module"], self.config, self.info.as_json())
-            self.directory.record(self.experiment.identity, self.config, self.info.as_json())
+            self.directory.record(self.experiment.identity, self.config, self.info.as_json(), self.host)
 
     def evaluate(self, step: int, state: State) -> dict[str, float]:
         """Metrics of a state, and its sample grid."""
@@ -138,7 +143,7 @@ class TrainingRun:
                 skipped = self.directory.read_skipped()
                 rollback = Rollback(self.setup, self.dataset.train, self.directory, self.identity, self.say)
                 reporter = self.reporter(start)
-                describe(reporter, self.info, state, self.config, start)
+                describe(reporter, self.info, state, self.setup, start)
                 clock = time.perf_counter()
                 while True:
                     try:
@@ -241,7 +246,7 @@ def train_run(
     return run.directory.path
 
 
-def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, begin: int | None) -> None:
+def describe(reporter: Reporter, info: DataInfo, state: State, setup: Setup, begin: int | None) -> None:
     """Says what is about to be trained, on what and where."""
     parameters = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
     reporter.say(
@@ -249,9 +254,9 @@ def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, b
         f"{info.held_out_size:,} held out"
     )
     reporter.say("nets     " + ", ".join(f"{net} {count:,}" for net, count in parameters.items()) + " parameters")
-    devices = jax.devices()
+    config, devices = setup.config, setup.mesh.devices.flat
     parts = "" if config.accumulate == 1 else f" in {config.accumulate} parts"
     batch = f"batch {config.batch_size}{parts}"
-    reporter.say(f"devices  {len(devices)} {devices[0].device_kind}, {config.precision}, {batch}")
+    reporter.say(f"devices  {setup.mesh.size} {devices[0].device_kind}, {config.precision}, {batch}")
     if begin is not None:
         reporter.say(f"continuing after step {begin}")

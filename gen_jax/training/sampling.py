@@ -31,7 +31,8 @@ class Sampler:
         self.game, self.chunk, self.alone = game, chunk, alone
         self.layout = ANYWHERE if alone else Layout(mesh)
         everywhere = None if alone else replicated(mesh)
-        self._sample = CompiledTogether(jax.jit(self._restored, static_argnames="n", out_shardings=everywhere))
+        jitted = jax.jit(self._restored, static_argnames="n", out_shardings=everywhere)
+        self._sample = CompiledTogether(jitted, None if alone else mesh)
 
     def __call__(self, state: State, key: Array, n: int, **condition: Any) -> np.ndarray:
         """n samples: uint8 images (n, height, width, channels) or float32 points (n, 2).
