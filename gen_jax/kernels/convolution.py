@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.kernels.bilinear import Operation
 from gen_jax.kernels.platform import per_platform
+from gen_jax.kernels.recorded import record
 from gen_jax.kernels.strided import PIXELS, STRIDE, WINDOWS, WINOGRAD, Form, plain_convolution, strided, transposed
 from gen_jax.kernels.unfolded import folded, unfolded
 from gen_jax.kernels.winograd import Padding, winograd
@@ -42,6 +43,7 @@ def convolution(
 
     if x.dtype != jnp.float32:
         # Rounding would show in sums of other products.
+        record(kernel.shape, other_form=False)
         return plain(x, kernel)
     if stride == 1:
         fast = _of_stride_1(x, kernel, padding)
@@ -49,6 +51,8 @@ def convolution(
         fast = _of_stride_2(x, kernel, padding)
     else:
         fast = None
+    # Pixels of a stride are computed by convolutions of XLA's own.
+    record(kernel.shape, other_form=fast is not None and (stride == 1 or taps % STRIDE == 0))
     return per_platform(cpu=fast, default=plain)(x, kernel) if fast else plain(x, kernel)
 
 
@@ -107,6 +111,7 @@ def transposed_convolution(
     def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, form)
 
+    record(kernel.shape, other_form=form is not PIXELS)
     return per_platform(cpu=adjoint, default=plain)(x, kernel)
 
 

@@ -156,12 +156,15 @@ def rounds_of(batch: int, size: tuple[int, int], kernel_shape: tuple[int, ...], 
     points = (OUTPUTS + taps // stride - 1) ** 2
     grouped = stride * stride * inputs
     image = 4 * points * math.prod(tiles_of(side) for side in size) * max(grouped, outputs)
+    # A program that is lowered for a mesh runs on its devices alone; of another it is not known.
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = jax.local_device_count() if mesh.empty else max(1, mesh.size // jax.process_count())
+    cache = OWN_CACHE if devices > 1 else SHARED_CACHE
     # The kernel is read again in every round, and should not be most of what is read.
-    cache = OWN_CACHE if jax.local_device_count() > 1 else SHARED_CACHE
     images = max(1, max(cache, 4 * points * grouped * outputs) // image)
     # Outside of `shard_map` the batch may be that of all devices. Each then has a part of every round: one that cannot
     # be split would be fetched and computed whole by every device.
-    parts = 1 if jax.sharding.get_abstract_mesh().manual_axes else math.gcd(batch, jax.local_device_count())
+    parts = 1 if mesh.manual_axes else math.gcd(batch, devices)
     return next(n for n in range(1, batch + 1) if batch % (n * parts) == 0 and batch // (n * parts) <= images)
 
 

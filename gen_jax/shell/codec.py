@@ -11,6 +11,7 @@ from gen_jax.errors import ConfigError
 from gen_jax.loaded import Run
 from gen_jax.run.views import arranged, spread
 from gen_jax.shell.of_run import Asked, parse_for_run
+from gen_jax.shell.prepared import prepared_run
 from gen_jax.shell.sample import check_name, write
 from gen_jax.show.grid import picture
 
@@ -157,4 +158,4 @@ def main(command: str, arguments: Sequence[str]) -> None:
     kind, action = COMMANDS[command]
     flags: Any
     flags, asked = parse_for_run(command, kind, arguments)
-    action(flags, Run(asked.run, flags.step, **asked.options), asked)
+    action(flags, prepared_run(asked.run, flags.step, **asked.options), asked)

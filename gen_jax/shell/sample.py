@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gen_jax.errors import ConfigError
-from gen_jax.loaded import Run
 from gen_jax.shell.of_run import parse_for_run
+from gen_jax.shell.prepared import prepared_run
 from gen_jax.show.grid import picture, write_png
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     flags, asked = parse_for_run("sample", SampleFlags, arguments)
     check_name(flags.out)
-    run = Run(asked.run, flags.step, **asked.options)
+    run = prepared_run(asked.run, flags.step, **asked.options)
     samples = run.sample(flags.n, flags.seed, **asked.given)
     write(flags.out, samples, lambda: picture(samples, run.info.fields[run.game.makes]))
 
