@@ -15,6 +15,8 @@ import experiments
 
 ROOT = Path(__file__).parents[2]
 METHODS = "gen_jax.methods"
+UNSAID = "other"
+"""The family of an experiment that says none."""
 MOST_CHANGED = 8
 """A change of more experiments than this is one of all of them, which `make test-all` trains."""
 
@@ -37,7 +39,7 @@ def found() -> list[str]:
 
 def names() -> list[str]:
     """The modules of the package, in order: that a file is there is all that it needs to be held to the contract."""
-    return sorted({module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg})
+    return sorted({module.name for module in pkgutil.iter_modules(experiments.__path__) if module.name[0] != "_"})
 
 
 def module_of(name: str) -> ModuleType:
@@ -47,8 +49,8 @@ def module_of(name: str) -> ModuleType:
 
 def family_of(module: ModuleType) -> str:
     """What the experiment says, as `EXPERIMENT.family`; else the method of gen_jax that it calls; else its own name."""
-    declared = getattr(module.EXPERIMENT, "family", None)
-    if declared:
+    declared = getattr(module.EXPERIMENT, "family", UNSAID)
+    if declared != UNSAID:
         return declared
     for value in vars(module).values():
         room, _, method = str(getattr(value, "__module__", "")).rpartition(".")

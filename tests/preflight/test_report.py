@@ -110,7 +110,7 @@ def wasteful(config, data):
     """The toy, with a loss whose gradient needs 512 MiB of what was computed for each example."""
     game = toy_experiment.build(config, data)
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         noise = jnp.ones((len(batch["x"]), 1 << 20))
         noise = noise + jnp.mean(batch["x"], axis=1, keepdims=True)
         scale = jnp.sum(params["mean"]["value"])
@@ -123,7 +123,7 @@ def wasteful(config, data):
 @pytest.mark.slow
 @needs_libtpu
 def test_what_does_not_fit_is_said_and_mended():
-    experiment, topology = Experiment(wasteful, {"default": CONFIG}), parse_topology("v5e:2x4")
+    experiment, topology = Experiment(wasteful, type(CONFIG)), parse_topology("v5e:2x4")
     config = dataclasses.replace(CONFIG, batch_size=512)
     dataset = described(config)
     found = preflight(experiment, config, topology, ("train",), dataset=dataset)

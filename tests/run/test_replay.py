@@ -35,6 +35,8 @@ TOY = toy_experiment.EXPERIMENT
 class SpoiltConfig(toy_experiment.ToyConfig):
     """The toy with data that spoil a step."""
 
+    steps: int = 8
+    save_every: int = 3
     spoilt: tuple[int, ...] = ()
     """Examples whose loss is infinite."""
     limit: float = np.inf
@@ -45,8 +47,8 @@ def build(config, data):
     game = toy_experiment.build(config, data)
     player = game.players["mean"]
 
-    def loss(params, variables, batch, key, carry):
-        per_example, aux = player.loss(params, variables, batch, key, carry)
+    def loss(params, variables, batch, key, now):
+        per_example, aux = player.loss(params, variables, batch, key, now)
         spoilt = jnp.isin(batch["index"], jnp.array(config.spoilt or (-1,)))
         spoilt |= jax.random.normal(key, per_example.shape) > config.limit
         return per_example * jnp.where(spoilt, jnp.inf, 1.0), aux
@@ -54,10 +56,7 @@ def build(config, data):
     return dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=loss)})
 
 
-EXPERIMENT = Experiment(
-    build,
-    {"default": SpoiltConfig(**{**dataclasses.asdict(TOY.presets["default"]), "steps": 8, "save_every": 3})},
-)
+EXPERIMENT = Experiment(build, SpoiltConfig)
 
 
 def examples(*steps):

@@ -78,7 +78,7 @@ def test_leaves_of_other_types_come_back_as_they_were():
 def regression():
     """The mean of the data by gradient steps, with no noise."""
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         return ((batch["x"] - params["mean"]["w"][None]) ** 2).sum(-1), Aux({"distance": jnp.abs(batch["x"]).sum(-1)})
 
     def init(key, example):

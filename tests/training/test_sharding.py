@@ -147,7 +147,7 @@ def deep_game():
     """A perceptron that learns the norm of a point: leaves that can be split and others, moments, averages, noise."""
     net = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(24), nn.tanh, nn.Dense(1)])
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         x = batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape)
         return (net.apply({"params": params["net"]}, x)[:, 0] - jnp.linalg.norm(x, axis=-1)) ** 2, Aux()
 
@@ -237,7 +237,7 @@ def blind_game(look):
     """A net that is trained on noise alone, as a generator is: no data says that the batch is split."""
     net = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(32), nn.tanh, nn.Dense(8)])
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         z = jax.random.normal(key, (len(batch["x"]), 2))
         output = net.apply({"params": params["net"]}, z)
         jax.debug.inspect_array_sharding(z, callback=look)
