@@ -9,15 +9,17 @@ CPU cores. For the published network (500 hidden units, 20 latents) the paper sh
 MNIST ends near -100 nats (figure 2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
+import optax
 
 from gen_jax import main
-from gen_jax.config import Count, Weight, Widths
+from gen_jax.config import Count, Steps, Weight, Widths
 from gen_jax.data import Binarized, Signed, Transform, Unit
+from gen_jax.data.field import Field
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
 from gen_jax.methods import Average, Flip, Optimizer, vae
@@ -54,11 +56,13 @@ class VAEConfig(Optimizer, Average, Flip):
     """How images are observed: binarised anew each time, as real numbers, or as 256 levels. Points are Gaussian."""
     beta: Weight = 1.0
     """Weight of the KL term in the training loss."""
+    beta_warmup: Steps = 0
+    """Steps over which beta grows from 0 (KL annealing, Bowman et al., arXiv 1511.06349)."""
     free_bits: Weight = 0.0
     """Nats of KL that each latent dimension has for nothing in the training loss."""
 
 
-def build(config: VAEConfig, data: DataInfo) -> Game:
+def build(config: VAEConfig, data: DataInfo, *, conditions: Mapping[str, Field] = {}) -> Game:
     """The game of a VAE on such data. Raises ConfigError for images of a size that its convolutions cannot make."""
     likelihood, images = OBSERVED[config.likelihood if data.is_image else "gaussian"]
     outputs = likelihood.outputs * data.shape[-1]
@@ -77,9 +81,10 @@ def build(config: VAEConfig, data: DataInfo) -> Game:
         latent=config.latent,
         optimizer=config.transformation(),
         transform=config.transform(data, images),
-        beta=config.beta,
+        beta=optax.linear_schedule(0.0, config.beta, config.beta_warmup) if config.beta_warmup else config.beta,
         free_nats=config.free_bits,
         average_decay=config.average_decay,
+        conditions=conditions,
     )
 
 

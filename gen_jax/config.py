@@ -70,6 +70,8 @@ class Training:
     """What to learn: digits, ring8, grid25, swissroll, the name of a TFDS data set, or folder:PATH."""
     data_dir: Annotated[str | None, Free] = None
     """Where TFDS data sets are prepared (default: TFDS's own, ~/tensorflow_datasets)."""
+    examples: Annotated[int | None, Within(1)] = None
+    """Training examples to learn from, always the same, of each class as many (default: all)."""
     image_size: Annotated[int | None, Within(1)] = None
     """Side in pixels to which images are resized and cropped (default: as they are)."""
     skip_bad_images: bool = False

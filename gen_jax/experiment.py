@@ -101,10 +101,11 @@ class Experiment:
         Raises:
           ConfigError: a part is missing, the data have streams that the method does not take, or `build` refuses.
         """
+        taken = inspect.signature(self.build).parameters
         for name in self.parts:
-            if name not in parts:
+            if name not in parts and taken[name].default is inspect.Parameter.empty:
                 raise ConfigError(
-                    f"{flag(name)} is missing; accepted: the directory of a run, of which {self.name} is made"
+                    f"{flag(name)} is missing; accepted: the directory of a run that {self.name} is made of"
                 )
         game = self.build(config, data, **parts)
         unwanted = data.streams.keys() - set(game.streams)

@@ -11,9 +11,8 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from gen_jax.data import Dataset, load_dataset
+from gen_jax.data import Dataset
 from gen_jax.data.info import DataInfo
-from gen_jax.data.load import FOLDER
 from gen_jax.errors import ConfigError
 from gen_jax.host.compilation_cache import keep_compiled_programs
 from gen_jax.measures import measure
@@ -21,6 +20,7 @@ from gen_jax.measures.protocol import Protocol
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.likelihood import ImportanceSampler
 from gen_jax.metrics.score import Score
+from gen_jax.run.data import load_data
 from gen_jax.run.devices import mesh_for_features
 from gen_jax.run.directory import RunDirectory
 from gen_jax.run.parts import described_run
@@ -238,13 +238,7 @@ class Run:
           DataError: they are not there.
         """
         config = self.config
-        is_moved_folder = config.data.startswith(FOLDER) and data_dir is not None
-        dataset = load_dataset(
-            f"{FOLDER}{data_dir}" if is_moved_folder else config.data,
-            data_dir=data_dir or config.data_dir,
-            image_size=config.image_size,
-            skip_bad_images=config.skip_bad_images,
-        )
+        dataset = load_data(config, data_dir)
         found, known = DataInfo.of(dataset).fingerprint, self.info.fingerprint
         if found != known:
             raise ConfigError(f"the data {config.data} are not those of the run: fingerprint {found}, not {known}")

@@ -1,6 +1,8 @@
 """Methods: models and losses put together into games."""
 
+from gen_jax.methods.autoencoder import autoencoder
 from gen_jax.methods.averages import Average, warmed_up_decay
+from gen_jax.methods.classifier import classifier
 from gen_jax.methods.denoiser import Denoiser
 from gen_jax.methods.diffusion import diffusion
 from gen_jax.methods.flip import Flip
@@ -13,6 +15,8 @@ __all__ = [
     "Denoiser",
     "Flip",
     "Optimizer",
+    "autoencoder",
+    "classifier",
     "diffusion",
     "gan",
     "normal_prior",

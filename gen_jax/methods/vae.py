@@ -114,7 +114,7 @@ def vae(
     def sample(params: Params, variables: Variables, key: Array, n: int, **asked: Array) -> Array:
         return decode(params, variables, prior(key, n), key, **asked)
 
-    codec = Codec(Field("codes", (latent,)), decode, encode, prior, spherical_path)
+    codec = Codec(Field("codes", (latent,)), decode, encode, prior, spherical_path, nets=("encoder",))
     observed = likelihood.observed(transform)
     return Game(
         init=lambda key, example: {

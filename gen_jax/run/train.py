@@ -10,7 +10,7 @@ from etils import epath
 from rich.console import Console
 
 from gen_jax.config import Config
-from gen_jax.data import Dataset, load_dataset
+from gen_jax.data import Dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
@@ -19,6 +19,7 @@ from gen_jax.metrics.feature_scores import FeatureScores, feature_scores
 from gen_jax.metrics.logged import reported
 from gen_jax.metrics.provenance import sampled
 from gen_jax.metrics.score import store_scores
+from gen_jax.run.data import load_data
 from gen_jax.run.described import Description
 from gen_jax.run.devices import check_batch_size, mesh_for, mesh_for_features
 from gen_jax.run.directory import RunDirectory, default_run_dir
@@ -56,9 +57,7 @@ class TrainingRun:
         self.directory = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data))
         self.directory.claim()
         self.directory.check_same(experiment.identity["module"], config)
-        self.dataset = load_dataset(
-            config.data, data_dir=config.data_dir, image_size=config.image_size, skip_bad_images=config.skip_bad_images
-        )
+        self.dataset = load_data(config)
         self.info = DataInfo.of(self.dataset)
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
         self.parts = find_parts(experiment, config, self.directory)

@@ -82,6 +82,7 @@ class Codec:
       encode: (params, variables, x, key, **given) -> codes; None where there is no way back, as in a GAN.
       draw: (key, n) -> codes as the model expects them; None where it knows no distribution of theirs.
       path: (start, end, columns) -> (rows, columns, *codes): the way from codes to codes, both ends among it.
+      nets: those that encode, so that another run can begin with them.
     """
 
     codes: Field
@@ -89,6 +90,7 @@ class Codec:
     encode: Callable[..., Array] | None
     draw: Callable[[Array, int], Array] | None
     path: Callable[[Array, Array, int], Array]
+    nets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

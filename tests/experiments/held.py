@@ -1,6 +1,7 @@
 """The experiments that are held to the contract: all files of `experiments/`, their families, and which changed."""
 
 import importlib
+import inspect
 import os
 import pkgutil
 import subprocess
@@ -12,6 +13,7 @@ import copies
 import pytest
 
 import experiments
+from gen_jax.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
 METHODS = "gen_jax.methods"
@@ -57,6 +59,12 @@ def family_of(module: ModuleType) -> str:
         if room == METHODS and getattr(value, "__name__", "") == method:
             return method
     return module.__name__.rpartition(".")[2]
+
+
+def needs_other_runs(experiment: Experiment) -> bool:
+    """Whether it is made of other runs, and cannot be without them: such are left to tests of their own."""
+    taken = inspect.signature(experiment.build).parameters
+    return any(taken[part].default is inspect.Parameter.empty for part in experiment.parts)
 
 
 def representatives(families: Mapping[str, str]) -> set[str]:

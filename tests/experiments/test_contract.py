@@ -42,7 +42,7 @@ def built(name, preset):
     experiment = held.module_of(name).EXPERIMENT
     config = experiment.presets[preset]
     info = published.described(config)
-    if experiment.parts:
+    if held.needs_other_runs(experiment):
         pytest.skip("it is made of other runs")
     game = experiment.game(config, info)
     return config, info, game, jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))

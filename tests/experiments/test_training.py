@@ -109,7 +109,7 @@ class Trained:
 @pytest.fixture(scope="module", params=[held.parameter(name, slow=name not in QUICK) for name in held.NAMES])
 def trained(request, tmp_path_factory):
     experiment = held.module_of(request.param).EXPERIMENT
-    if experiment.parts:
+    if held.needs_other_runs(experiment):
         pytest.skip("it is made of other runs")
     directory = tmp_path_factory.mktemp(request.param) / "unbroken"
     tiny = experiment.presets["tiny"]
