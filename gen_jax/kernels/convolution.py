@@ -1,7 +1,7 @@
 """Convolutions of stride 1 and 2 and transposed ones: XLA's own, and on a CPU in the form that is fastest there.
 
-What a CPU computes differs from XLA's by rounding alone. Layouts are NHWC for images and HWIO for kernels. Everything
-can be differentiated in both modes, any number of times (a gradient penalty does so twice).
+The forms differ by rounding alone. Layouts are NHWC for images and HWIO for kernels. All functions can be
+differentiated in forward and reverse mode, any number of times (a gradient penalty does so twice).
 """
 
 import jax
@@ -42,8 +42,12 @@ def convolution(
         return plain_convolution(x, kernel, stride)
 
     if x.dtype != jnp.float32:
+<<<<<<< HEAD
         # Rounding would show in sums of other products.
         record(kernel.shape, other_form=False)
+=======
+        # In fewer bits than float32, the rounding errors of another form are not negligible.
+>>>>>>> h-kernels
         return plain(x, kernel)
     if stride == 1:
         fast = _of_stride_1(x, kernel, padding)
@@ -57,7 +61,7 @@ def convolution(
 
 
 def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation | None:
-    """What a CPU does, where that is not the plain operation."""
+    """The form for a CPU; None where that is XLA's own."""
     taps, _, inputs, outputs = kernel.shape
     if taps == 1 or inputs <= NARROW:
         return lambda x, kernel: unfolded(x, kernel, 1, padding)
@@ -70,7 +74,7 @@ def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation
 
 
 def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation | None:
-    """What a CPU does, where that is not the plain operation."""
+    """The form for a CPU; None where that is XLA's own."""
     if len(kernel) % STRIDE == 0 or _is_wide(kernel):
         form = form_of_stride_2(_pixels(x) // STRIDE**2, kernel)
         return lambda x, kernel: strided(x, kernel, padding, form)
@@ -78,7 +82,7 @@ def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation
 
 
 def form_of_stride_2(outputs: int, kernel: jax.Array) -> Form:
-    """The fastest of a convolution with so many pixels of outputs, over all images, and of its adjoint."""
+    """The fastest form of a convolution with so many output pixels, over all images, and of its adjoint."""
     if len(kernel) % STRIDE:
         return PIXELS
     return WINOGRAD if len(kernel) in (4, 6) and _is_wide(kernel) and _is_large(outputs, kernel) else WINDOWS
@@ -116,15 +120,15 @@ def transposed_convolution(
 
 
 def _is_wide(kernel: jax.Array) -> bool:
-    """Enough channels for Winograd's form."""
+    """Whether a kernel has enough channels for Winograd's form."""
     return min(kernel.shape[2:]) >= CHANNELS
 
 
 def _is_large(outputs: int, kernel: jax.Array) -> bool:
-    """Enough products for Winograd's form, of so many pixels of outputs over all images."""
+    """Whether so many output pixels, over all images, take enough products for Winograd's form."""
     return outputs * kernel.size >= PRODUCTS
 
 
 def _pixels(images: jax.Array) -> int:
-    """Of all images."""
+    """The number of pixels of all images."""
     return images.size // images.shape[-1]

@@ -75,7 +75,7 @@ normalised.defjvp(_tangent, symbolic_zeros=True)
 def of_flax(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> Float[Array, "batch height width channels"]:
-    """`normalised`, by the operations of Flax."""
+    """`normalised`, computed by `flax.linen.GroupNorm`."""
     norm = nn.GroupNorm(groups, epsilon=EPSILON, dtype=x.dtype, parent=None)
     y: Any = norm.apply({"params": {"scale": scale.reshape(-1), "bias": bias.reshape(-1)}}, x)
     return activation(y)
@@ -85,7 +85,7 @@ def of_flax(
 def gradient_of_flax(
     x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, ...]:
-    """Those of x, scale and bias. XLA finds what is computed twice, and keeps what it computed first."""
+    """The gradients in x, scale and bias. XLA merges the forward pass in it with the first one."""
     return jax.vjp(functools.partial(of_flax, groups=groups, activation=activation), x, scale, bias)[1](cotangent)
 
 
@@ -93,7 +93,7 @@ def gradient_of_flax(
 def by_hand(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> Float[Array, "batch height width channels"]:
-    """`normalised`, with all in float32 that is between the input and the output."""
+    """`normalised`, with all intermediate values in float32."""
     mean, inverse = _statistics(x, groups)
     y = activation((x.astype(jnp.float32) - mean) * (inverse * scale) + bias)
     return y.astype(x.dtype)
@@ -103,7 +103,7 @@ def by_hand(
 def gradient_by_hand(
     x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, ...]:
-    """Those of x, scale and bias. With n the normalised x and d the cotangent of scale * n + bias, that of x is
+    """The gradients in x, scale and bias. With n the normalised x and d the cotangent of scale * n + bias, that in x is
 
     (scale d - mean(scale d) - n mean(scale d n)) / sqrt(variance + EPSILON),   means over a group.
     """
@@ -123,14 +123,14 @@ def _statistics(
     """The mean and 1 / sqrt(variance + EPSILON) of the group of each channel."""
     wide = x.astype(jnp.float32)
     mean = _mean(wide, groups)
-    # A difference of rounded numbers can be less than nothing.
+    # Rounding can make the difference negative.
     variance = jnp.maximum(_mean(jnp.square(wide), groups) - jnp.square(mean), 0.0)
     return mean, jax.lax.rsqrt(variance + EPSILON)
 
 
 def _mean(x: Float[Array, "batch height width channels"], groups: int) -> Float[Array, "batch 1 1 channels"]:
-    """Over the pixels and channels of each group of an example, given at each of its channels."""
+    """The mean over the pixels and channels of each group of an example, repeated for each channel of the group."""
     batch, _, _, channels = x.shape
-    # Over pixels first: then the channels stay where they are until there is little to add.
+    # The sum over pixels comes first: it leaves the channels in place, and little is left to regroup.
     of_groups = x.mean((1, 2)).reshape(batch, groups, -1).mean(-1)
     return of_groups.repeat(channels // groups, axis=1).reshape(batch, 1, 1, channels)

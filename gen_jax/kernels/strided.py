@@ -133,7 +133,7 @@ def _taps_of(phase: int, taps: int, before: int) -> tuple[slice, Padding]:
 
 
 def _by_differentiation(convolve: Callable[[jax.Array, jax.Array, Padding], jax.Array]) -> Callable[..., jax.Array]:
-    """The kernel's gradient as JAX finds it."""
+    """The kernel's gradient by automatic differentiation."""
 
     def gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
         kernel = jnp.zeros((taps, taps, x.shape[-1], cotangent.shape[-1]), x.dtype)
@@ -151,10 +151,10 @@ def _winograd_gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: P
 
 
 WINDOWS = Form(_of_windows, _to_windows, _by_differentiation(_of_windows))
-"""One matrix product, of an even kernel: its windows are whole groups of pixels."""
+"""One matrix product; for even kernels, whose windows are whole groups of pixels."""
 
 WINOGRAD = Form(_winograd, _to_windows, _winograd_gradient)
-"""Fewer products, of a kernel of 4x4 or 6x6 with many channels. Of the adjoint the tiles cost what they save."""
+"""Winograd's form, for kernels of 4x4 or 6x6 with many channels; not for the adjoint, where it saves no time."""
 
 PIXELS = Form(_of_pixels, _by_sorts, _by_differentiation(_of_pixels))
-"""XLA's own, of any kernel, but for the adjoint."""
+"""XLA's own for kernels of any size, except for the adjoint."""

@@ -144,7 +144,7 @@ def kernel_gradient(
 
 
 def rounds_of(batch: int, size: tuple[int, int], kernel_shape: tuple[int, ...], stride: int) -> int:
-    """In how many rounds a batch is worked through whose outputs have this height and width; a divisor of it.
+    """The number of rounds for a batch whose outputs have this height and width; it divides the batch.
 
     Args:
       batch: images.
@@ -174,7 +174,7 @@ def flat(tiles: jax.Array) -> jax.Array:
 
 
 def in_rounds(some: Callable[[jax.Array], jax.Array], rounds: int, images: jax.Array) -> jax.Array:
-    """What a function makes of images, a few of them at a time."""
+    """`some(images)`, computed for a few images at a time."""
     if rounds == 1:
         return some(images)
     split = _dealt(images, rounds)
@@ -188,7 +188,7 @@ def in_rounds(some: Callable[[jax.Array], jax.Array], rounds: int, images: jax.A
 
 
 def sum_of_rounds(some: Callable[..., jax.Array], rounds: int, *images: jax.Array) -> jax.Array:
-    """The sum of what a function makes of images, a few of them at a time."""
+    """The sum of `some(*images)` over all images, computed for a few of them at a time."""
     if rounds == 1:
         return some(*images)
     splits = [_dealt(array, rounds) for array in images]
@@ -201,7 +201,7 @@ def sum_of_rounds(some: Callable[..., jax.Array], rounds: int, *images: jax.Arra
 
 
 def _dealt(images: jax.Array, rounds: int) -> jax.Array:
-    """(batch, ...) as (batch / rounds, rounds, ...): a round takes a part of what each of a few devices holds."""
+    """(batch, ...) as (batch / rounds, rounds, ...), so that each device holds a part of every round."""
     return images.reshape(len(images) // rounds, rounds, *images.shape[1:])
 
 
