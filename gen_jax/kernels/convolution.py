@@ -42,12 +42,8 @@ def convolution(
         return plain_convolution(x, kernel, stride)
 
     if x.dtype != jnp.float32:
-<<<<<<< HEAD
-        # Rounding would show in sums of other products.
-        record(kernel.shape, other_form=False)
-=======
         # In fewer bits than float32, the rounding errors of another form are not negligible.
->>>>>>> h-kernels
+        record(kernel.shape, other_form=False)
         return plain(x, kernel)
     if stride == 1:
         fast = _of_stride_1(x, kernel, padding)

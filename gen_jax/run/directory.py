@@ -123,7 +123,7 @@ class RunDirectory:
             os.close(handle)
 
     def read(self) -> dict[str, Any]:
-        """What config.json holds: `experiment`, `config`, `data`, `versions`, `host`, and `parts`, which are other runs.
+        """What config.json holds: `experiment`, `config`, `data`, `versions`, `host`, and `parts`, other runs.
 
         Raises:
           ConfigError: this is no run directory.
