@@ -1,16 +1,29 @@
-# make run     install into .venv and train a first model (a few minutes on two CPU cores)
-# make test    install, lint, check types, run the tests
-# make soak    kill, damage, preempt and starve real runs for hours; prints what survived
+# make run         install into .venv and train a first model (a few minutes on two CPU cores)
+# make test        install, lint, check types, run the quick tests: all known answers, the contract of every experiment,
+#                  and training of one experiment a family and of those that have changed
+# make test-all    the same, then the slow tests: training of all experiments, kills, damage, several processes, layouts,
+#                  programs of preflight, pages in a browser, parity with PyTorch where it is installed
+# make test-sixty  the quick tests of experiments as they will be when there are sixty: copies stand for those to come
+# make soak        kill, damage, preempt and starve real runs for hours; prints what survived
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests of a file, or of an experiment, are in one process: they share what they compile.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test soak install lint types clean
+.PHONY: run test test-all test-sixty soak install lint types clean
 
 run: install
 	$(BIN)/python -m experiments.ddpm
 
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+# What `make test` has run is not run again.
+test-all: test
+	$(PYTEST) -m slow
+
+test-sixty: .venv/installed-dev
+	GEN_JAX_TOY_EXPERIMENTS=60 $(PYTEST) -m "not slow" tests/experiments
 
 soak: install
 	$(BIN)/python tests/soak/all.py

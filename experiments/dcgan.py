@@ -11,80 +11,52 @@ FID of 48.3 for its best checkpoint, and mimicry 29.0; the paper reports none.
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-import optax
-
 from gen_jax import main
-from gen_jax.config import Betas, Config, Count
-from gen_jax.data import Signed
+from gen_jax.config import Betas, Count
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
-from gen_jax.losses import non_saturating
-from gen_jax.methods import gan
+from gen_jax.losses import AdversarialLoss, non_saturating
+from gen_jax.methods import Average, Flip, Optimizer, gan
 from gen_jax.methods.checks import require_size
 from gen_jax.models import DCGANDiscriminator, DCGANGenerator, dcgan
 from gen_jax.training.game import Game
 
 
 @dataclass(frozen=True)
-class DCGANConfig(Config):
+class DCGANConfig(Optimizer, Average, Flip):
     """Options of the DCGAN."""
 
+    steps: int = 5_000
+    batch_size: int = 64
+    learning_rate: float = 2e-4
+    betas: Betas = (0.5, 0.999)
     latent: Count = 100
     """Dimensions of z."""
     width: Count = 64
     """Channels at half the image's size, in both networks; they double as the size halves."""
-    flip: bool = False
-    """Mirror half of the images."""
-    betas: Betas = (0.5, 0.999)
-    """Adam's decay rates."""
 
 
-def build(config: DCGANConfig, data: DataInfo) -> Game:
-    """The game of a DCGAN on such data."""
-    shape = require_size(data, dcgan.supports, dcgan.nearest_size)
-    dtype = jnp.dtype(config.precision)
-    optimizer = optax.adam(config.learning_rate, *config.betas)
+def build(config: DCGANConfig, data: DataInfo, *, loss: AdversarialLoss = non_saturating) -> Game:
+    """The game of a DCGAN on such data. Raises ConfigError for images of a size that it cannot make."""
     return gan(
-        DCGANGenerator(shape, config.width, dtype),
-        DCGANDiscriminator(config.width, dtype),
-        non_saturating,
+        DCGANGenerator(require_size(data, dcgan.supports, dcgan.nearest_size), config.width, config.dtype),
+        DCGANDiscriminator(config.width, config.dtype),
+        loss,
         latent=config.latent,
-        generator_optimizer=optimizer,
-        discriminator_optimizer=optimizer,
-        transform=Signed(config.flip),
+        generator_optimizer=config.transformation(),
+        discriminator_optimizer=config.transformation(),
+        transform=config.transform(data),
+        average_decay=config.average_decay,
     )
 
 
 EXPERIMENT = Experiment(
     build,
-    {
-        "default": DCGANConfig(
-            steps=5_000, batch_size=64, learning_rate=2e-4, log_every=250, eval_every=1_000, save_every=1_000
-        ),
-        "tiny": DCGANConfig(
-            report=False,
-            steps=6,
-            batch_size=8,
-            width=4,
-            latent=4,
-            log_every=2,
-            eval_every=3,
-            save_every=3,
-            grid_samples=16,
-        ),
-        "paper": DCGANConfig(
-            data="celeb_a",
-            image_size=64,
-            steps=100_000,
-            learning_rate=2e-4,
-            width=128,
-            flip=True,
-            log_every=500,
-            eval_every=5_000,
-            save_every=5_000,
-        ),
-    },
+    DCGANConfig,
+    family="adversarial",
+    minutes=1,
+    tiny={"learning_rate": 1e-3, "width": 4, "latent": 4},
+    paper={"data": "celeb_a", "image_size": 64, "steps": 100_000, "batch_size": 128, "width": 128, "flip": True},
 )
 
 if __name__ == "__main__":

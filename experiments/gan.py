@@ -14,27 +14,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
-import jax.numpy as jnp
-import optax
 
 from gen_jax import main
-from gen_jax.config import Betas, Config, Count, Widths
-from gen_jax.data import Identity, Signed
+from gen_jax.config import Betas, Count, Widths
 from gen_jax.data.info import DataInfo
 from gen_jax.experiment import Experiment
-from gen_jax.losses import minimax, non_saturating
-from gen_jax.methods import gan, normal_prior, uniform_prior
+from gen_jax.losses import AdversarialLoss, minimax, non_saturating
+from gen_jax.methods import Average, Flip, Optimizer, gan, normal_prior, uniform_prior
 from gen_jax.models import MLP, MaxoutDiscriminator, MLPGenerator
 from gen_jax.training.game import Game
 
 LOSSES = {"minimax": minimax, "non_saturating": non_saturating}
 PRIORS = {"normal": normal_prior, "uniform": uniform_prior}
+DISCRIMINATORS: dict[str, type[nn.Module]] = {"mlp": MLP, "maxout": MaxoutDiscriminator}
 
 
 @dataclass(frozen=True)
-class GANConfig(Config):
+class GANConfig(Optimizer, Average, Flip):
     """Options of the GAN."""
 
+    data: str = "ring8"
+    steps: int = 10_000
+    batch_size: int = 256
+    betas: Betas = (0.5, 0.999)
     loss: Literal["minimax", "non_saturating"] = "non_saturating"
     """What the generator minimises: log(1 - D(G(z))), or -log D(G(z)) as the paper advises."""
     latent: Count = 100
@@ -49,64 +51,30 @@ class GANConfig(Config):
     """Hidden units of each layer of the discriminator."""
     discriminator_steps: Count = 1
     """Steps of the discriminator for one of the generator."""
-    betas: Betas = (0.5, 0.999)
-    """Adam's decay rates."""
 
 
-def build(config: GANConfig, data: DataInfo) -> Game:
-    """The game of a GAN of multilayer perceptrons on such data."""
-    dtype = jnp.dtype(config.precision)
-    optimizer = optax.adam(config.learning_rate, *config.betas)
-    if config.discriminator == "maxout":
-        discriminator: nn.Module = MaxoutDiscriminator(config.discriminator_features, dtype=dtype)
-    else:
-        discriminator = MLP(config.discriminator_features, dtype=dtype)
+def build(config: GANConfig, data: DataInfo, *, loss: AdversarialLoss | None = None) -> Game:
+    """The game of a GAN of multilayer perceptrons on such data, with another loss than the configuration's if given."""
+    output = nn.tanh if data.is_image else lambda x: x
     return gan(
-        MLPGenerator(data.shape, config.features, nn.tanh if data.is_image else lambda x: x, dtype=dtype),
-        discriminator,
-        LOSSES[config.loss],
+        MLPGenerator(data.shape, config.features, output, dtype=config.dtype),
+        DISCRIMINATORS[config.discriminator](config.discriminator_features, dtype=config.dtype),
+        loss or LOSSES[config.loss],
         latent=config.latent,
-        generator_optimizer=optimizer,
-        discriminator_optimizer=optimizer,
-        transform=Signed() if data.is_image else Identity(),
+        generator_optimizer=config.transformation(),
+        discriminator_optimizer=config.transformation(moves=config.discriminator_steps),
+        transform=config.transform(data),
         prior=PRIORS[config.prior],
         discriminator_steps=config.discriminator_steps,
+        average_decay=config.average_decay,
     )
 
 
-EXPERIMENT = Experiment(
-    build,
-    {
-        "default": GANConfig(
-            data="ring8", steps=10_000, batch_size=256, log_every=1_000, eval_every=2_500, save_every=2_500
-        ),
-        "tiny": GANConfig(
-            report=False,
-            data="ring8",
-            steps=20,
-            batch_size=32,
-            features=(16,),
-            latent=4,
-            discriminator_features=(16,),
-            log_every=5,
-            eval_every=10,
-            save_every=10,
-        ),
-        "paper": GANConfig(
-            data="mnist",
-            steps=600_000,
-            batch_size=100,
-            prior="uniform",
-            features=(1200, 1200),
-            discriminator="maxout",
-            discriminator_features=(240, 240),
-            learning_rate=2e-4,
-            log_every=1_000,
-            eval_every=20_000,
-            save_every=10_000,
-        ),
-    },
-)
+PAPER = {"data": "mnist", "steps": 600_000, "batch_size": 100, "learning_rate": 2e-4, "prior": "uniform"}
+PAPER |= {"features": (1200, 1200), "discriminator": "maxout", "discriminator_features": (240, 240)}
+TINY = {"steps": 20, "batch_size": 32, "latent": 4, "features": (16,), "discriminator_features": (16,)}
+
+EXPERIMENT = Experiment(build, GANConfig, family="adversarial", minutes=3, tiny=TINY, paper=PAPER)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

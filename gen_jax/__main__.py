@@ -3,91 +3,74 @@
 And how one is trained in several processes of one machine: `python -m gen_jax launch -- COMMAND`.
 """
 
+import functools
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 
 from gen_jax import load
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError
-from gen_jax.measures.protocol import Protocol
 from gen_jax.run.directory import RunDirectory
 from gen_jax.shell.ending import exit_with
 
 RunDir = Annotated[str, tyro.conf.Positional]
 
-DEFAULT = Protocol()
-
 app = tyro.extras.SubcommandApp()
 
 
-@app.command
-def sample(
-    run: RunDir,
-    /,
-    n: int = 64,
-    seed: int = 0,
-    step: int | None = None,
-    sampler: str | None = None,
-    sampling_steps: int | None = None,
-    out: Path = Path("samples.png"),
-) -> None:
-    """Draws samples and writes them to a file.
-
-    Args:
-        run: A run directory.
-        n: How many samples.
-        seed: The same seed gives the same samples.
-        step: Which checkpoint (default: the newest).
-        sampler: Of a diffusion: ancestral or ddim (default: as the run is configured).
-        sampling_steps: Steps of the sampler of a diffusion (default: as the run is configured).
-        out: FILE.png for a grid, FILE.npy for the array of uint8 images or float32 points.
-    """
-    from gen_jax.show.grid import picture, write_png
-
-    if out.suffix not in (".png", ".npy"):
-        raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
-    loaded = load(run, step, **Protocol(sampler=sampler, sampling_steps=sampling_steps).sampling)
-    samples = loaded.sample(n, seed)
-    try:
-        if out.suffix == ".npy":
-            out.parent.mkdir(parents=True, exist_ok=True)
-            np.save(out, samples)
-        else:
-            write_png(out, picture(samples, loaded.info.x))
-    except OSError as error:
-        raise ConfigError(f"--out {out} cannot be written: {error.strerror or error}") from error
-    print(out)
+# Commands whose flags depend on the run, or on the experiment: they are read when that is known.
 
 
 @app.command
-def evaluate(
-    run: RunDir,
-    /,
-    metrics: str = "",
-    protocol: tyro.conf.OmitArgPrefixes[Protocol] = DEFAULT,
-    step: int | None = None,
-    data_dir: str | None = None,
-    json: bool = False,
-) -> None:
-    """Measures a run, and adds the scores, with all that they depend on, to RUN/scores.jsonl.
+def sample(run: RunDir, /) -> None:
+    """Draws samples and writes them to a file: `sample RUN --help` lists the flags of that run.
 
     Args:
         run: A run directory.
-        metrics: With commas between: held_out, nll, bits_per_dim, mixture, wasserstein, fid, kid, inception_score,
-            precision_recall, density_coverage, neighbours, recognition; or all (default: what takes seconds).
-        protocol: How.
-        step: Which checkpoint (default: the newest).
-        data_dir: Where its data are, if not where they were during training.
-        json: Print a JSON object a score in place of the table.
     """
-    from gen_jax.shell.evaluate import evaluate
+    from gen_jax.shell.sample import main
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    evaluate(run, names, protocol, step=step, data_dir=data_dir, as_json=json)
+    main([run])
+
+
+@app.command
+def evaluate(run: RunDir, /) -> None:
+    """Measures a run, and adds the scores to RUN/scores.jsonl: `evaluate RUN --help` lists the flags of that run.
+
+    Args:
+        run: A run directory.
+    """
+    from gen_jax.shell.evaluate import main
+
+    main([run])
+
+
+def encode(run: RunDir, /) -> None:
+    """Writes the codes of held-out examples to a file."""
+
+
+def decode(run: RunDir, /) -> None:
+    """Turns codes into examples."""
+
+
+def reconstruct(run: RunDir, /) -> None:
+    """Shows held-out examples and below each what encoder and decoder make of it."""
+
+
+def interpolate(run: RunDir, /) -> None:
+    """Leads from each held-out example to the next in the space of codes."""
+
+
+def log_prob(run: RunDir, /) -> None:
+    """Prints log p(x) of held-out examples, in nats."""
+
+
+for command in (encode, decode, reconstruct, interpolate, log_prob):
+    app.command(command)
 
 
 @app.command
@@ -243,14 +226,49 @@ def preflight(experiment: RunDir, /) -> None:
     main([experiment])
 
 
+def run_preflight(arguments: Sequence[str]) -> None:
+    """Reads the flags of `preflight` once the experiment is known."""
+    from gen_jax.preflight.command import main
+
+    main(arguments)
+
+
+def run_sample(arguments: Sequence[str]) -> None:
+    """Reads the flags of `sample` once the run is known."""
+    from gen_jax.shell.sample import main
+
+    main(arguments)
+
+
+def run_evaluate(arguments: Sequence[str]) -> None:
+    """Reads the flags of `evaluate` once the run is known."""
+    from gen_jax.shell.evaluate import main
+
+    main(arguments)
+
+
+def run_codec(name: str, arguments: Sequence[str]) -> None:
+    """Reads the flags of `encode` and its like once the run is known."""
+    from gen_jax.shell.codec import main
+
+    main(name, arguments)
+
+
+CODEC = ("encode", "decode", "reconstruct", "interpolate", "log-prob")
+OWN_FLAGS: dict[str, Callable[[Sequence[str]], None]] = {
+    "preflight": run_preflight,
+    "sample": run_sample,
+    "evaluate": run_evaluate,
+    **{name: functools.partial(run_codec, name) for name in CODEC},
+}
+
+
 def main() -> None:
     """Runs the command that the command line names."""
     try:
-        if sys.argv[1:2] == ["preflight"]:
-            # Its flags are not known before the experiment is.
-            from gen_jax.preflight.command import main
-
-            main(sys.argv[2:])
+        name, arguments = sys.argv[1] if sys.argv[1:] else "", sys.argv[2:]
+        if name in OWN_FLAGS:
+            OWN_FLAGS[name](arguments)
             return
         app.cli(prog="python -m gen_jax", description=__doc__)
     except GenJaxError as error:

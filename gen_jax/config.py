@@ -42,9 +42,19 @@ class Free:
     """Marks a field that does not change what is learned: a run may be continued with another value."""
 
 
+class AtSampling(Free):
+    """Marks a free field that says how samples are made.
+
+    It is a flag of `sample` and `evaluate`, an argument of `load`, and part of the protocol of every score.
+    """
+
+
+Part = Annotated[str | None, Free]
+"""The directory of another run that is a part of this one. Not where it lies but what it holds makes a run another."""
+
 Count = Annotated[int, Within(1)]
 Steps = Annotated[int, Within(0)]
-Period = Annotated[int, Within(0), Free]
+Period = Annotated[int | None, Within(0), Free]
 Rate = Annotated[float, Within(0, 1, low_open=True)]
 Decay = Annotated[float, Within(0, 1, high_open=True)]
 Weight = Annotated[float, Within(0)]
@@ -53,19 +63,23 @@ Betas = Annotated[tuple[float, float], Within(0, 1, high_open=True)]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Options that every experiment has."""
+class Training:
+    """What is learned from, for how long, and what is seen of it meanwhile."""
 
     data: str = "digits"
     """What to learn: digits, ring8, grid25, swissroll, the name of a TFDS data set, folder:PATH, or npz:FILE."""
     data_dir: Annotated[str | None, Free] = None
     """Where TFDS data sets are prepared (default: TFDS's own, ~/tensorflow_datasets)."""
+    examples: Annotated[int | None, Within(1)] = None
+    """Training examples to learn from, always the same, of each class as many (default: all)."""
     image_size: Annotated[int | None, Within(1)] = None
     """Side in pixels to which images are resized and cropped (default: as they are)."""
     skip_bad_images: bool = False
     """Leave out images of a folder that cannot be read, instead of stopping."""
     run_dir: Annotated[str | None, Free] = None
     """Where everything of the run goes (default: runs/EXPERIMENT-DATA). The same command continues it."""
+    init_from: str | None = None
+    """A run whose networks of the same name and shape this one begins with (default: none)."""
     preset: Annotated[str, Free] = "default"
     """Where the other options start from: default (minutes on a laptop), tiny (seconds), paper (as published), …"""
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0
@@ -76,24 +90,34 @@ class Config:
     """Examples in a batch, over all devices."""
     learning_rate: Rate = 1e-3
     """Step size of the optimizer."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """What networks compute in; parameters and optimizer state are float32 either way."""
-    log_every: Period = 100
-    """Steps between lines of training metrics; 0: only at the end."""
-    eval_every: Period = 0
-    """Steps between evaluations on held-out data, each with a sample grid; 0: only at the end."""
+    log_every: Period = None
+    """Steps between lines of training metrics (default: a twentieth of all, at most 500); 0: only at the end."""
+    eval_every: Period = None
+    """Steps between evaluations, each with a sample grid (default: a quarter of all, at most 20,000); 0: at the end."""
     eval_metrics: Annotated[tuple[str, ...], Free] = ()
     """Scores of samples at each evaluation: fid, kid, inception_score, precision_recall, density_coverage."""
     eval_samples: Annotated[int, Within(2), Free] = 1000
     """Samples for each of them. With fewer than 10,000 the scores compare with nothing but each other."""
-    save_every: Period = 1000
-    """Steps between checkpoints; 0: only at the end."""
+    save_every: Period = None
+    """Steps between checkpoints (default: a quarter of all, at most 10,000); 0: only at the end."""
     keep: Annotated[int, Within(2), Free] = 2
     """How many of the newest checkpoints to keep."""
     keep_best: Annotated[str | None, Free] = None
     """A metric, such as elbo: the checkpoint at whose step it was evaluated best is kept as well."""
     on_nonfinite: Annotated[Literal["stop", "rollback"], Free] = "stop"
     """At a NaN or infinity: stop, or go back to the last checkpoint and leave out the step that made it."""
+    report: Annotated[bool, Free] = True
+    """Write report.html at the end: curves, samples, pictures of what the method does."""
+    grid_samples: Annotated[int, Within(1, 4096), Free] = 64
+    """Images in the sample grid; points take 32 times as many."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How the work is spread over devices, in which numbers, and what may be traded for memory."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What networks compute in; parameters and optimizer state are float32 either way."""
     reproducible: bool = False
     """The same bits on 1, 2, 4 or 8 devices, in one process or several; costs some speed."""
     fsdp: Annotated[int, Within(1), Free] = 1
@@ -106,10 +130,11 @@ class Config:
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     distributed: Annotated[bool, Free] = False
     """One of several processes that JAX can find by itself: a TPU pod, SLURM, Open MPI, Kubernetes."""
-    report: Annotated[bool, Free] = True
-    """Write report.html at the end: curves, samples, pictures of what the method does."""
-    grid_samples: Annotated[int, Within(1, 4096), Free] = 64
-    """Images in the sample grid; points take 32 times as many."""
+
+
+@dataclass(frozen=True)
+class Config(Machine, Training):
+    """Options that every experiment has."""
 
     @property
     def cpu_devices(self) -> int:
@@ -119,16 +144,28 @@ class Config:
         apart = self.fsdp == 1 and self.accumulate == 1 and self.batch_size % self.cpu_parts == 0
         return self.cpu_parts if apart else 1
 
+    @property
+    def dtype(self) -> Any:
+        """What networks compute in, as a dtype."""
+        # Here and not above: a configuration is read before JAX is needed.
+        import jax.numpy as jnp
+
+        return jnp.dtype(self.precision)
+
     def check(self) -> None:
         """Raises ConfigError, naming field, value and what is accepted, for the first field that is out of range."""
-        for field, value, accepted in constrained(self):
+        for field, value, interval in constrained(self):
             values = value if isinstance(value, tuple) else (value,)
-            if not all(accepted.accepts(v) for v in values):
-                raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {accepted}")
-        for field, kind in typing.get_type_hints(type(self)).items():
-            value = getattr(self, field)
-            if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
-                raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {', '.join(typing.get_args(kind))}")
+            if not all(interval.accepts(v) for v in values):
+                raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {interval}")
+        for field, kinds in annotations(type(self)).items():
+            value, accepted = getattr(self, field), next(filter(None, map(_names, kinds)), ())
+            if accepted and value not in accepted:
+                raise ConfigError(f"{flag(field)} is {shown(value)}; accepted: {', '.join(accepted)}")
+
+    def unused(self) -> dict[str, str]:
+        """The options that do nothing beside the others, and why, as in "{--weight-decay is 0.1;} sgd has none"."""
+        return {}
 
 
 def shown(value: Any) -> str:
@@ -141,9 +178,32 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+def annotations(config: type[Config]) -> dict[str, list[Any]]:
+    """Every annotation of each field: of the class itself first, then of those that it inherits from."""
+    found: dict[str, list[Any]] = {field.name: [] for field in dataclasses.fields(config)}
+    for kind in config.__mro__:
+        own = vars(kind).get("__annotations__", {}).keys() & found.keys()
+        hints = typing.get_type_hints(kind, include_extras=True) if own else {}
+        for name in own:
+            found[name].append(hints[name])
+    return found
+
+
+def _names(annotation: Any) -> tuple[str, ...]:
+    """The names that an annotation accepts; () where it is of another kind."""
+    kind = typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
 def _markers(config: type[Config]) -> dict[str, tuple[Any, ...]]:
-    hints = typing.get_type_hints(config, include_extras=True)
-    return {field.name: getattr(hints[field.name], "__metadata__", ()) for field in dataclasses.fields(config)}
+    """What is said of each field beside its type.
+
+    A class that gives an inherited field another default need not repeat it: `steps: int = 4_000` keeps the interval.
+    """
+    return {
+        name: next((kind.__metadata__ for kind in kinds if hasattr(kind, "__metadata__")), ())
+        for name, kinds in annotations(config).items()
+    }
 
 
 def constrained(config: Config) -> Iterator[tuple[str, Any, Within]]:
@@ -157,7 +217,18 @@ def constrained(config: Config) -> Iterator[tuple[str, Any, Within]]:
 
 def free_fields(config: type[Config]) -> set[str]:
     """Names of the fields with which a run may be continued differently."""
-    return {name for name, markers in _markers(config).items() if Free in markers}
+    return {name for name, markers in _markers(config).items() if Free in markers or AtSampling in markers}
+
+
+def sampling_fields(config: type[Config]) -> tuple[str, ...]:
+    """Names of the fields that say how samples are made, in order."""
+    return tuple(name for name, markers in _markers(config).items() if AtSampling in markers)
+
+
+def kind_of(config: type[Config], name: str) -> Any:
+    """The type of a field, without what is said beside it."""
+    kind = annotations(config)[name][0]
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
 
 
 def as_json(config: Config) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import budgets
 import jax
 import pytest
 from jax._src import compiler
@@ -49,14 +50,45 @@ compiler.get_compile_options = compile_options
 
 # Files of a few long tests. Begun last, one would keep one process busy while the other has nothing left to do.
 LONGEST = (
-    *("conformance", "reduction", "kills", "mutations", "launch", "scaling", "replay"),
-    *("train", "checkpoints", "program", "sharding", "loaded", "cpu_parts", "resume"),
+    *("experiments/test_training", "reduction", "kills", "mutations", "launch", "scaling", "replay", "extending"),
+    *("train", "checkpoints", "program", "sharding", "loaded", "cpu_parts", "resume", "measures"),
 )
+SLOW_FIXTURES = {"browser"}
+"""What uses one of them is for `make test-all`, which no such test has to say."""
 
 
+def is_among_the_longest(path: Path) -> bool:
+    """Whether a file is in LONGEST: by its room too where two have the same name."""
+    return path.stem.removeprefix("test_") in LONGEST or f"{path.parent.name}/{path.stem}" in LONGEST
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, which `--no-loadscope-reorder` leaves so."""
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONGEST)
+    """The longest files first, which `--no-loadscope-reorder` leaves so; before pytest deselects by marks."""
+    items.sort(key=lambda item: not is_among_the_longest(item.path))
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile` each experiment counts as a file; see tests/scheduling.py."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from scheduling import Scheduling
+
+    return Scheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says which tests took longer than they may; the run passes or fails all the same."""
+    phases = [report for kind in ("", "passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    excesses = budgets.over_budget(report for report in phases if isinstance(report, pytest.TestReport))
+    if excesses:
+        terminalreporter.section("longer than their budget, of which nothing fails")
+        for line in budgets.lines(excesses):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,36 @@ def test_value_out_of_range_is_refused(refused, experiment, arguments, text):
     refused(experiment, arguments, 2, text)
 
 
+@pytest.mark.parametrize(
+    ("experiment", "arguments", "text"),
+    [
+        (
+            gan.EXPERIMENT,
+            ["--optimizer", "sgd", "--betas", 0.5, 0.9],
+            "--betas is 0.5 0.9; --optimizer sgd does not use it; these do: adam, adamw, lion, muon",
+        ),
+        (
+            vae.EXPERIMENT,
+            ["--weight-decay", 0.1],
+            "--weight-decay is 0.1; --optimizer adam does not use it; these do: adamw, lion, muon",
+        ),
+        (
+            ddpm.EXPERIMENT,
+            ["--decay-schedule", "cosine"],
+            "--decay-schedule is cosine; without --decay-steps the learning rate stays as it is",
+        ),
+        (
+            ddpm.EXPERIMENT,
+            ["--decay-steps", 100],
+            "--warmup is 500; accepted: a number below --decay-steps, 100, at which the learning rate is back at 0",
+        ),
+        (wgan_gp.EXPERIMENT, ["--flip"], "--flip: 'grid25' has points, not images; leave the flag out"),
+    ],
+)
+def test_option_that_would_do_nothing_is_refused(refused, experiment, arguments, text):
+    refused(experiment, arguments, 2, text)
+
+
 # The data
 
 

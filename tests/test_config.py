@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import pytest
 
 from gen_jax.config import (
@@ -166,6 +167,43 @@ def test_stored_fields_that_are_gone_are_left_out_and_new_ones_take_their_defaul
     stored = as_json(Example(count=5))
     del stored["decay"]
     assert from_json(Example, {**stored, "gone": 1}) == Example(count=5)
+
+
+@dataclass(frozen=True)
+class Redeclared(Example):
+    steps: int = 7
+    log_every: int | None = 3
+    learning_rate: float = 0.5
+    decay: float = 0.1
+    precision: str = "bfloat16"
+    widths: tuple[int, ...] = (8,)
+
+
+def test_another_default_keeps_what_the_field_accepts_and_whether_it_is_free():
+    Redeclared().check()
+    assert (Redeclared().steps, Redeclared().widths) == (7, (8,))
+    assert free_fields(Redeclared) == free_fields(Example)
+    before = {name: interval for name, _, interval in constrained(Example(log_every=3))}
+    assert {name: interval for name, _, interval in constrained(Redeclared())} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"steps": 0}, "--steps is 0; accepted: a number from 1 to 2147483647"),
+        ({"decay": 1.0}, "--decay is 1.0; accepted: a number of at least 0 and below 1"),
+        ({"precision": "float16"}, "--precision is float16; accepted: float32, bfloat16"),
+        ({"log_every": -1}, "--log-every is -1; accepted: a number of at least 0"),
+    ],
+)
+def test_another_default_is_no_way_around_the_check(changes, text):
+    with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
+        dataclasses.replace(Redeclared(), **changes).check()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_dtype_is_that_of_the_precision(precision):
+    assert Config(precision=precision).dtype == jnp.dtype(precision)
 
 
 def test_names_and_values_are_shown_as_they_are_typed():

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host": set(),
     "models": {"kernels"},
     "samplers": {"losses"},
-    "methods": {"losses", "models", "samplers", "training", "data", "errors"},
+    "methods": {"losses", "models", "samplers", "training", "data", "config", "errors"},
     "training": {"data", "host", "errors"},
     "data": {"host", "errors"},
     "metrics": {"losses", "models", "training", "data", "host", "errors"},

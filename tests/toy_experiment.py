@@ -21,6 +21,15 @@ from gen_jax.training import Aux, Game, Player, Turn
 class ToyConfig(Config):
     """Options of the toy."""
 
+    data: str = "ring8"
+    steps: int = 4
+    batch_size: int = 16
+    learning_rate: float = 0.1
+    log_every: int = 1
+    eval_every: int = 0
+    save_every: int = 2
+    grid_samples: int = 4
+    report: bool = False
     widths: Widths = (1, 2)
     """Stands for any option; changes nothing."""
     power: Count = 2
@@ -43,7 +52,7 @@ def build(config, data):
         differences = jnp.abs(batch["x"] - params["mean"]["value"][None]) ** config.power
         return jnp.sum(differences, axis=tuple(range(1, differences.ndim)))
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         spoilt = jnp.where(batch["index"] == config.nan_example, jnp.nan, 1.0)
         return distance(params, batch) * spoilt, Aux()
 
@@ -57,25 +66,10 @@ def build(config, data):
         init=lambda key, example: {"mean": {"params": {"value": jax.random.normal(key, data.shape)}}},
         players={"mean": Player(("mean",), loss, optax.sgd(rate))},
         turns=(Turn(("mean",)),),
-        transform=Unit() if data.is_image else Identity(),
+        transforms={"x": Unit() if data.is_image else Identity()},
         sample=sample,
         evaluate=lambda params, variables, batch, key: {"loss": distance(params, batch)},
     )
 
 
-EXPERIMENT = Experiment(
-    build,
-    {
-        "default": ToyConfig(
-            data="ring8",
-            steps=4,
-            batch_size=16,
-            learning_rate=0.1,
-            log_every=1,
-            eval_every=0,
-            save_every=2,
-            grid_samples=4,
-            report=False,
-        )
-    },
-)
+EXPERIMENT = Experiment(build, ToyConfig)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from gen_jax.errors import ConfigError, DoesNotApply, nearest
+from gen_jax.measures.agreement import agreement
 from gen_jax.measures.features import in_features
 from gen_jax.measures.likelihood import bits, held_out, nll
 from gen_jax.measures.memorisation import neighbours
@@ -27,6 +28,7 @@ MEASURES: Mapping[str, Measure] = {
     **{name: in_features(name) for name in feature_measures()},
     "neighbours": neighbours,
     "recognition": recognition,
+    "agreement": agreement,
 }
 
 # What is measured where nothing is asked for: what takes seconds.

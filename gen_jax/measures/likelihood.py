@@ -7,7 +7,7 @@ from gen_jax.errors import DoesNotApply
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.feature_measures import Found, Quantity
 from gen_jax.metrics.likelihood import ImportanceSampler, LogLikelihood, bits_per_dim
-from gen_jax.metrics.logged import NAMES, UNITS, direction
+from gen_jax.metrics.logged import reported as meaning_of
 from gen_jax.metrics.provenance import described
 from gen_jax.metrics.score import Score
 from gen_jax.run.examiner import Examiner
@@ -18,12 +18,12 @@ def held_out(subject: Subject) -> list[Score]:
     """What the method itself measures on held-out data, such as the ELBO."""
     if subject.game.evaluate is None:
         raise DoesNotApply("held_out does not apply: the method measures nothing on held-out data")
-    return [
-        subject.score(
-            Quantity(name, NAMES.get(name, name), direction(name)), Found(value), protocol(subject), UNITS.get(name, "")
-        )
-        for name, value in reported(subject).items()
-    ]
+    scores = []
+    for name, value in reported(subject).items():
+        meaning = meaning_of(name, subject.game.reports)
+        quantity = Quantity(name, meaning.title, meaning.better)
+        scores.append(subject.score(quantity, Found(value), protocol(subject), meaning.unit))
+    return scores
 
 
 def nll(subject: Subject) -> list[Score]:

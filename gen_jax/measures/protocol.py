@@ -1,8 +1,11 @@
 """How a run is measured: what a score depends on beside the run."""
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import tyro
 
 from gen_jax.errors import ConfigError
 
@@ -10,7 +13,6 @@ from gen_jax.errors import ConfigError
 RANGES = {
     "samples": (1, 10_000_000),
     "seed": (0, 2**32 - 1),
-    "sampling_steps": (1, 100_000),
     "importance_samples": (1, 1_000_000),
     "splits": (1, 10_000),
 }
@@ -26,10 +28,6 @@ class Protocol:
     """Of the samples and of importance sampling; held_out is measured as in training, with the run's own."""
     weights: Literal["average", "last"] = "average"
     """Which weights of nets that are averaged over training."""
-    sampler: str | None = None
-    """Of a diffusion: ancestral or ddim (default: as the run is configured)."""
-    sampling_steps: int | None = None
-    """Steps of the sampler of a diffusion (default: as the run is configured)."""
     reference: Literal["test", "train"] = "test"
     """The real data that samples are compared with: held out, or trained on."""
     features: Literal["auto", "inception", "classifier"] = "auto"
@@ -39,24 +37,30 @@ class Protocol:
     splits: int = 10
     """Of the samples, for inception_score."""
 
-    @property
-    def sampling(self) -> dict[str, str | int]:
-        """What of a run's configuration is to be other than it was."""
-        given = {"sampler": self.sampler, "sampling_steps": self.sampling_steps}
-        return {name: value for name, value in given.items() if value is not None}
+    sampling: Annotated[Mapping[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """Options of the run's sampling that are to be other than it was configured."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Protocol":
+        """A protocol of its own fields, and of options of the run's sampling, by name."""
+        own = {one.name for one in dataclasses.fields(cls)} - {"sampling"}
+        return cls(
+            **{name: value for name, value in options.items() if name in own},
+            sampling={name: value for name, value in options.items() if name not in own and value is not None},
+        )
 
     def check(self) -> None:
-        """Raises ConfigError for the first option that is out of range. Which samplers there are, the run knows."""
+        """Raises ConfigError for the first option that is out of range. What a run's sampling takes, the run knows."""
         kinds = get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), get_args(kinds[field.name])
-            if field.name in RANGES:
-                low, high = RANGES[field.name]
+        for one in dataclasses.fields(self):
+            value, choices = getattr(self, one.name), get_args(kinds[one.name])
+            if one.name in RANGES:
+                low, high = RANGES[one.name]
                 fits = (type(value) is int and low <= value <= high) or (value is None and type(None) in choices)
                 accepted = f"a number from {low} to {high}"
-            elif str in choices:
+            elif one.name == "sampling":
                 continue
             else:
                 fits, accepted = value in choices, ", ".join(choices)
             if not fits:
-                raise ConfigError(f"--{field.name.replace('_', '-')} is {value!r}; accepted: {accepted}")
+                raise ConfigError(f"--{one.name.replace('_', '-')} is {value!r}; accepted: {accepted}")

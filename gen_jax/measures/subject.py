@@ -127,9 +127,14 @@ class Subject:
                 break
         return np.concatenate(parts)[:wanted]
 
+    @property
+    def sample_key(self) -> jax.Array:
+        """Of the samples."""
+        return keys.derive(jax.random.key(self.protocol.seed), "sample")
+
     def _drawn(self) -> Iterator[np.ndarray]:
-        key, done = keys.derive(jax.random.key(self.protocol.seed), "sample"), 0
-        for part in self.run.sampler.stream(self.state, key, self.samples):
+        done = 0
+        for part in self.run.sampler.stream(self.state, self.sample_key, self.samples):
             done += len(part)
             self.progress("samples", done, self.samples)
             yield part

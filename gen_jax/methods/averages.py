@@ -1,7 +1,19 @@
-"""Schedules for averages of weights."""
+"""Averages of weights, which sample in place of the last ones."""
+
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import optax
+
+from gen_jax.config import Config, Decay
+
+
+@dataclass(frozen=True)
+class Average(Config):
+    """Whether weights are averaged."""
+
+    average_decay: Decay = 0.0
+    """Decay of an exponential average of the weights, which samples and is evaluated; 0: none."""
 
 
 def warmed_up_decay(decay: float) -> optax.Schedule:

@@ -14,6 +14,13 @@ def require_images(data: DataInfo) -> tuple[int, int, int]:
     return height, width, channels
 
 
+def require_labels(data: DataInfo) -> tuple[str, ...]:
+    """The names of the classes. Raises ConfigError for data without labels."""
+    if data.class_names is None:
+        raise ConfigError(f"--data is {data.name}, which has no labels; this method needs them")
+    return data.class_names
+
+
 def require_size(
     data: DataInfo, supports: Callable[[int], bool], nearest: Callable[[int], int]
 ) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """Gaussian diffusion: one player owns the noise predictor, its weight average samples."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -10,7 +11,8 @@ import optax
 from gen_jax.losses import NoiseSchedule, diffusion_elbo, noise_prediction_loss, q_sample
 from gen_jax.methods import diffusion_views
 from gen_jax.methods.averages import warmed_up_decay
-from gen_jax.methods.forward import forward, init
+from gen_jax.methods.nets import Nets, init
+from gen_jax.methods.reported import ELBO, LOSS
 from gen_jax.samplers import respaced
 from gen_jax.training import keys
 from gen_jax.training.game import (
@@ -19,6 +21,7 @@ from gen_jax.training.game import (
     Batch,
     Density,
     Game,
+    Now,
     Params,
     Player,
     Sampling,
@@ -61,24 +64,23 @@ def diffusion(
     sampler = respaced(sampler, sampling.steps)
     is_image = len(shape) == 3
 
-    def predictor(params: Params, variables: Variables) -> Callable[[Array, Array], Array]:
-        return lambda x, t: forward("network", network, params, variables, x, t, train=False)[0]
+    nets = functools.partial(Nets, {"network": network})
 
-    def noise_error(params: Params, variables: Variables, x: Array, key: Array, train: bool) -> tuple[Array, dict]:
+    def predictor(params: Params, variables: Variables) -> Callable[[Array, Array], Array]:
+        return functools.partial(nets(params, variables), "network")
+
+    def noise_error(nets: Nets, x: Array, key: Array) -> Array:
         t = jax.random.randint(keys.derive(key, "time"), (len(x),), 0, schedule.steps)
         noise = jax.random.normal(keys.derive(key, "noise"), x.shape)
         x_t = q_sample(schedule, x, t, noise)
-        predicted, updated = forward(
-            "network", network, params, variables, x_t, t, train=train, key=keys.derive(key, "dropout")
-        )
-        return noise_prediction_loss(predicted, noise), {"network": updated}
+        return noise_prediction_loss(nets("network", x_t, t, key=keys.derive(key, "dropout")), noise)
 
-    def loss(params: Params, variables: Variables, batch: Batch, key: Array, carry: None) -> tuple[Array, Aux]:
-        per_example, variables = noise_error(params, variables, batch["x"], key, train=True)
-        return per_example, Aux(variables=variables)
+    def loss(params: Params, variables: Variables, batch: Batch, key: Array, now: Now) -> tuple[Array, Aux]:
+        using = nets(params, variables, train=True)
+        return noise_error(using, batch["x"], key), using.aux()
 
     def evaluate(params: Params, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
-        metrics = {"loss": noise_error(params, variables, batch["x"], key, train=False)[0]}
+        metrics = {"loss": noise_error(nets(params, variables), batch["x"], key)}
         if is_image:
             bound_key = keys.derive(key, "elbo")
             metrics["elbo"] = diffusion_elbo(predictor(params, variables), schedule, batch["x"], bound_key)
@@ -98,11 +100,12 @@ def diffusion(
         },
         players={"network": Player(("network",), loss, optimizer)},
         turns=(Turn(("network",)),),
-        transform=transform,
+        transforms={"x": transform},
         sample=sample,
         evaluate=evaluate,
         averages={"network": warmed_up_decay(average_decay)},
         density=Density("256 levels") if is_image else None,
         sampling=sampling,
         views=views if is_image else {},
+        reports={"elbo": ELBO, "loss": LOSS},
     )

@@ -44,7 +44,7 @@ def denoising(predictor: Predictor, sampler: Callable[..., Array], schedule: Noi
         _, columns = jax.lax.scan(next_column, x_T, (left[:-1], left[1:]))
         return jnp.clip(jnp.concatenate([x_T[None], columns]), -1.0, 1.0).swapaxes(0, 1)
 
-    return view
+    return View(view, "Denoising", "Each row is one sample, from noise to what it becomes.", looks_at_data=False)
 
 
 def interpolations(predictor: Predictor, sampler: Callable[..., Array], schedule: NoiseSchedule, steps: int) -> View:
@@ -73,4 +73,5 @@ def interpolations(predictor: Predictor, sampler: Callable[..., Array], schedule
 
         return jax.vmap(column, in_axes=1, out_axes=1)(straight_path(x, jnp.roll(x, -1, axis=0)))
 
-    return view
+    caption = "Each row leads from one held-out image to the next, both under noise, and is denoised again."
+    return View(view, "Interpolations", caption)

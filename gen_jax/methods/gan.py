@@ -1,5 +1,6 @@
 """Adversarial games: a generator against a discriminator, or a critic."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,18 +9,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gen_jax.data.field import Field
 from gen_jax.losses import AdversarialLoss
 from gen_jax.methods.averages import warmed_up_decay
-from gen_jax.methods.forward import forward, init
-from gen_jax.methods.views import COLUMNS, flatten, rows_of, spherical_path, unflatten
+from gen_jax.methods.nets import Nets, init
+from gen_jax.methods.reported import LOSS
+from gen_jax.methods.views import interpolations, spherical_path
 from gen_jax.training import keys
 from gen_jax.training.game import (
     Array,
     Aux,
     Batch,
+    Codec,
     Game,
+    Now,
     Params,
     Player,
+    Reported,
     Transform,
     Turn,
     Variables,
@@ -82,57 +88,44 @@ def gan(
       measure: (real_logits, fake_logits) -> further metrics of the discriminator, each (batch,).
     """
 
-    def generate(params: Params, variables: Variables, n: int, key: Array, train: bool) -> tuple[Array, dict]:
-        z = prior(keys.derive(key, "latent"), n, latent)
-        return forward("generator", generator, params, variables, z, train=train, key=keys.derive(key, "generator"))
+    nets = functools.partial(Nets, {"generator": generator, "discriminator": discriminator})
 
-    def judge(params: Params, variables: Variables, x: Array, key: Array, train: bool = True) -> tuple[Array, dict]:
-        return forward("discriminator", discriminator, params, variables, x, train=train, key=key)
+    def generate(nets: Nets, n: int, key: Array) -> Array:
+        return nets("generator", prior(keys.derive(key, "latent"), n, latent), key=keys.derive(key, "generator"))
 
     def discriminator_loss(
-        params: Params, variables: Variables, batch: Batch, key: Array, carry: None
+        params: Params, variables: Variables, batch: Batch, key: Array, now: Now
     ) -> tuple[Array, Aux]:
-        real = batch["x"]
-        fake, _ = generate(params, variables, len(real), key, train=True)
-        real_logits, updated = judge(params, variables, real, keys.derive(key, "real"))
-        variables = {**variables, "discriminator": updated}
-        fake_logits, updated = judge(params, variables, fake, keys.derive(key, "fake"))
+        using, real = nets(params, variables, train=True), batch["x"]
+        fake = generate(using, len(real), key)
+        real_logits = using("discriminator", real, key=keys.derive(key, "real"))
+        fake_logits = using("discriminator", fake, key=keys.derive(key, "fake"))
         metrics = measure(real_logits, fake_logits)
         per_example = loss.discriminator(real_logits, fake_logits)
         if penalty is not None:
-            penalised = penalty(
-                lambda x: judge(params, variables, x, keys.derive(key, "fake"))[0],
-                real,
-                fake,
-                keys.derive(key, "penalty"),
-            )
-            metrics["penalty"] = penalised
-            per_example = per_example + penalised
-        return per_example, Aux(metrics, {"discriminator": updated})
+            again = nets(params, using.variables, train=True)
+            slopes_of = functools.partial(again, "discriminator", key=keys.derive(key, "fake"))
+            metrics["penalty"] = penalty(slopes_of, real, fake, keys.derive(key, "penalty"))
+            per_example = per_example + metrics["penalty"]
+        return per_example, using.aux(metrics)
 
-    def generator_loss(
-        params: Params, variables: Variables, batch: Batch, key: Array, carry: None
-    ) -> tuple[Array, Aux]:
-        fake, updated = generate(params, variables, len(batch["x"]), key, train=True)
-        fake_logits, _ = judge(params, variables, fake, keys.derive(key, "fake"))
-        return loss.generator(fake_logits), Aux(variables={"generator": updated})
+    def generator_loss(params: Params, variables: Variables, batch: Batch, key: Array, now: Now) -> tuple[Array, Aux]:
+        using = nets(params, variables, train=True)
+        fake = generate(using, len(batch["x"]), key)
+        return loss.generator(using("discriminator", fake, key=keys.derive(key, "fake"))), using.aux()
 
     def evaluate(params: Params, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
-        real = batch["x"]
-        fake, _ = generate(params, variables, len(real), key, train=False)
-        real_logits, _ = judge(params, variables, real, key, train=False)
-        fake_logits, _ = judge(params, variables, fake, key, train=False)
+        using, real = nets(params, variables), batch["x"]
+        fake = generate(using, len(real), key)
+        real_logits, fake_logits = using("discriminator", real), using("discriminator", fake)
         return {
             "discriminator_loss": loss.discriminator(real_logits, fake_logits),
             "generator_loss": loss.generator(fake_logits),
             **measure(real_logits, fake_logits),
         }
 
-    def interpolations(params: Params, variables: Variables, batch: Batch, key: Array) -> Array:
-        n = len(rows_of(batch["x"]))
-        start, end = (prior(keys.derive(key, name), n, latent) for name in ("start", "end"))
-        z = flatten(spherical_path(start, end))
-        return unflatten(forward("generator", generator, params, variables, z, train=False)[0], COLUMNS)
+    def decode(params: Params, variables: Variables, z: Array, key: Array) -> Array:
+        return nets(params, variables)("generator", z)
 
     def initialise(key: Array, example: Batch) -> dict[str, dict]:
         z = jnp.zeros((1, latent))
@@ -141,6 +134,7 @@ def gan(
             "discriminator": init(discriminator, keys.derive(key, "discriminator"), example["x"]),
         }
 
+    codec = Codec(Field("codes", (latent,)), decode, None, lambda key, n: prior(key, n, latent), spherical_path)
     return Game(
         init=initialise,
         players={
@@ -149,9 +143,18 @@ def gan(
         },
         # The generator looks at no data, so it draws none.
         turns=(Turn(("discriminator",), repeat=discriminator_steps), Turn(("generator",), fresh=False)),
-        transform=transform,
-        sample=lambda params, variables, key, n: generate(params, variables, n, key, train=False)[0],
+        transforms={"x": transform},
+        sample=lambda params, variables, key, n: generate(nets(params, variables), n, key),
         evaluate=evaluate,
         averages={"generator": warmed_up_decay(average_decay)} if average_decay else {},
-        views={"interpolations": interpolations},
+        views={"interpolations": interpolations(codec)},
+        codec=codec,
+        reports={
+            "discriminator_loss": LOSS._replace(title="Discriminator loss"),
+            "generator_loss": LOSS._replace(title="Generator loss"),
+            "real_logits": Reported("Logits of real examples", depends_on="experiment"),
+            "fake_logits": Reported("Logits of samples", depends_on="experiment"),
+            "wasserstein": Reported("Wasserstein estimate of the critic", depends_on="experiment"),
+            "penalty": LOSS._replace(title="Gradient penalty"),
+        },
     )

@@ -1,9 +1,13 @@
 """What the pictures of several methods have in common: their size, and the way from one latent to another."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from gen_jax.training.game import Batch, Codec, Params, Variables, View
 
 ROWS = 8
 COLUMNS = 10
@@ -57,3 +61,38 @@ def flatten(rows: Float[Array, "rows columns *shape"]) -> Float[Array, "examples
 def unflatten(examples: Float[Array, "examples *shape"], columns: int) -> Float[Array, "rows {columns} *shape"]:
     """The rows of a picture again."""
     return examples.reshape(-1, columns, *examples.shape[1:])
+
+
+def reconstructions(codec: Codec, given: Sequence[str] = ()) -> View:
+    """Held-out examples beside what encoder and decoder make of them."""
+    assert codec.encode is not None
+    encode = codec.encode
+
+    def view(params: Params, variables: Variables, batch: Batch, key: Array) -> Array:
+        x, asked = rows_of(batch["x"]), {name: rows_of(batch[name]) for name in given}
+        codes = encode(params, variables, x, key, **asked)
+        return jnp.stack([x, codec.decode(params, variables, codes, key, **asked)], axis=1)
+
+    caption = "Held-out examples, and below each what encoder and decoder make of it."
+    return View(view, "Reconstructions", caption)
+
+
+def interpolations(codec: Codec, given: Sequence[str] = ()) -> View:
+    """From each code to the next: of held-out examples, or where there is no encoder of codes that were drawn.
+
+    Each row ends where the next begins, under the conditions of the example that it begins with.
+    """
+
+    def view(params: Params, variables: Variables, batch: Batch, key: Array) -> Array:
+        x, asked = rows_of(batch["x"]), {name: rows_of(batch[name]) for name in given}
+        if codec.encode is not None:
+            start = codec.encode(params, variables, x, key, **asked)
+        else:
+            assert codec.draw is not None
+            start = codec.draw(key, len(x))
+        path = codec.path(start, jnp.roll(start, -1, axis=0), COLUMNS)
+        columns = {name: jnp.repeat(value, COLUMNS, axis=0) for name, value in asked.items()}
+        return unflatten(codec.decode(params, variables, flatten(path), key, **columns), COLUMNS)
+
+    caption = "Each row leads from one example to another, in equal steps between codes."
+    return View(view, "Interpolations", caption, looks_at_data=codec.encode is not None)

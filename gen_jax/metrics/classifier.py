@@ -25,7 +25,7 @@ from gen_jax.metrics.feature_network import FeatureExtractor, FeatureNetwork
 from gen_jax.metrics.moments import Moments
 from gen_jax.models.classifier import ConvClassifier
 from gen_jax.training.fingerprint import digest
-from gen_jax.training.game import Array, Aux, Batch, Game, Params, Player, Turn, Variables
+from gen_jax.training.game import Array, Aux, Batch, Game, Now, Params, Player, Turn, Variables
 from gen_jax.training.program import Program
 from gen_jax.training.sharding import replicated, split_batch
 from gen_jax.training.state import init_state, leaves_by_name
@@ -103,14 +103,14 @@ def game(module: ConvClassifier, steps: int) -> Game:
 
     optimizer = optax.adam(optax.linear_schedule(LEARNING_RATE, 0.0, steps))
 
-    def loss(params: Params, variables: Variables, batch: Batch, key: Array, carry: None) -> tuple[Array, Aux]:
+    def loss(params: Params, variables: Variables, batch: Batch, key: Array, now: Now) -> tuple[Array, Aux]:
         return cross_entropy(classify(module, params["classifier"], batch["x"])[1], batch["label"]), Aux()
 
     return Game(
         init=lambda key, example: {"classifier": dict(module.init(key, example["x"]))},
         players={"classifier": Player(("classifier",), loss, optimizer)},
         turns=(Turn(("classifier",)),),
-        transform=Signed(),
+        transforms={"x": Signed()},
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from gen_jax.metrics.comparable import Measured, measurement, ways_of_sampling
 from gen_jax.metrics.intervals import Interval, bootstrap_interval, t_interval
-from gen_jax.metrics.logged import LIKELIHOODS, direction
+from gen_jax.metrics.logged import Reports, reported
 from gen_jax.metrics.score import Score
 from gen_jax.metrics.score_table import Row, score_table
 from gen_jax.metrics.seed_curves import Curve, Logged, seed_curve
@@ -22,6 +22,7 @@ class Member:
       scores: of all steps, in order.
       logged: by metric, "train/loss" or "eval/elbo", what was logged over the steps.
       kinds: by metric, what has to be equal for it to be compared: the experiment of a loss, "256 levels" of an ELBO.
+      reports: what its method says of the numbers that it logs.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Member:
     scores: Sequence[Score]
     logged: Mapping[str, Logged]
     kinds: Mapping[str, str] = field(default_factory=dict)
+    reports: Reports = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -64,6 +66,7 @@ class Section:
       curves: {metric: {label: curve}}; what is not comparable has a metric's name of its own, "train/loss (vae)".
       interval: over seeds.
       names: what scores call metrics.
+      reports: what the methods say of the numbers that they log.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Section:
     curves: Mapping[str, Mapping[str, Curve]]
     interval: Interval = t_interval
     names: Mapping[str, str] = field(default_factory=dict)
+    reports: Reports = field(default_factory=dict)
 
     @property
     def has_seeds(self) -> bool:
@@ -138,15 +142,17 @@ class Section:
             runs = sum(len(curve.seeds) for curve in self.curves[metric].values() if curve.steps)
             name = metric.partition(" (")[0].partition("/")[2]
             trains = not metric.startswith(HELD_OUT)
+            found = reported(name, self.reports)
             # What is trained on is the loss, also where it is a bound of the likelihood.
-            firsts = ["loss", *LIKELIHOODS] if trains else [*LIKELIHOODS, "loss"]
-            return -runs, trains, firsts.index(name) if name in firsts else len(firsts), direction(name) is None
+            order = ("loss", "likelihood") if trains else ("likelihood", "loss")
+            kind = "likelihood" if found.better and found.depends_on == "observed" else name
+            return -runs, trains, order.index(kind) if kind in order else len(order), found.better is None
 
         return sorted(self.curves, key=place)[:1]
 
     def title(self, metric: str) -> str:
         """What a curve is called: "ELBO, held-out (nats)" of "eval/elbo"."""
-        return title_of(metric, self.names, units=True)
+        return title_of(metric, self.names, self.reports, units=True)
 
 
 def name_of(interval: Interval) -> str:
@@ -169,9 +175,10 @@ def section(
     """
     labelled, every = {}, {}
     names = score_names(score for group in groups for member in group.members for score in member.scores)
+    reports = {name: one for group in groups for m in group.members for name, one in m.reports.items()}
     for group in groups:
         scored = {
-            member.seed: [replace(score, name=worded(score, names)) for score in member.scores]
+            member.seed: [replace(score, name=worded(score, names, reports)) for score in member.scores]
             for member in group.members
         }
         for way, scores in ways_of_sampling(scored).items():
@@ -179,13 +186,15 @@ def section(
             labelled[label], every[label] = group, scores
     curves = _curves(groups, interval)
     drawn = {metric.partition(" (")[0] for metric in curves}
-    measured, alone = _worth_a_row(_without_repeated(every), drawn, names)
+    measured, alone = _worth_a_row(_without_repeated(every), drawn, names, reports)
     rows, found = score_table(measured, interval)
     notes = [*notes, *found, *_older(labelled, rows), *alone]
-    return Section(name, details, groups, labelled, rows, notes, curves, interval, names)
+    return Section(name, details, groups, labelled, rows, notes, curves, interval, names, reports)
 
 
-def _worth_a_row(measured: Measured, drawn: Container[str], names: Mapping[str, str]) -> tuple[Measured, list[str]]:
+def _worth_a_row(
+    measured: Measured, drawn: Container[str], names: Mapping[str, str], reports: Reports
+) -> tuple[Measured, list[str]]:
     """Leaves out what was logged during training, has no better or worse, and is the same in no two groups.
 
     There is nothing to compare, and it has a curve.
@@ -198,7 +207,7 @@ def _worth_a_row(measured: Measured, drawn: Container[str], names: Mapping[str, 
     alone = [metric for metric, found in meanings.items() if len(set(found.values())) == len(found)]
     if len(measured) == 1 or not alone:
         return measured, []
-    said = "; ".join(dict.fromkeys(title_of(metric.removeprefix(HELD_OUT), names) for metric in alone))
+    said = "; ".join(dict.fromkeys(title_of(metric.removeprefix(HELD_OUT), names, reports) for metric in alone))
     return _without(measured, alone), [f"Not in the table, because no two columns share them: {said}."]
 
 

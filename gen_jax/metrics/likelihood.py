@@ -90,17 +90,21 @@ class ImportanceSampler:
           state: with those weights.
           progress: is told how many examples are done.
         """
+        return summary(self.each(state, progress), self.draws)
+
+    def each(self, state: State, progress: Callable[[int], None] = lambda done: None) -> np.ndarray:
+        """log p(x) of each example, nats (examples,), in order."""
         found: list[np.ndarray] = []
         for number, batch in enumerate(self.held_out()):
             rows = {name: place(array, split_batch(self.mesh)) for name, array in batch.items() if name != "mask"}
             values = self._log_likelihoods(state.sampling_params, state.variables, rows, np.int32(number), self.root)
             found.append(np.asarray(jax.device_get(values), np.float64)[batch["mask"]])
             progress(sum(map(len, found)))
-        return summary(np.concatenate(found), self.draws)
+        return np.concatenate(found)
 
     def _of_batch(self, params: Any, variables: Any, batch: dict[str, Array], number: Array, root: Array) -> Array:
         def part(shared: Any, batch: Batch, key: Array) -> tuple[None, Array]:
-            batch = {**batch, "x": self.game.transform.evaluate(batch["x"], keys.derive(key, "transform"))}
+            batch = self.game.transformed(batch, keys.derive(key, "transform"), train=False)
             params, variables = shared
             return None, self._log_mean(params, variables, batch, keys.derive(key, "importance"))
 

@@ -17,13 +17,15 @@ def sampled(game: Game, samples: int, seed: int, weights: str) -> dict[str, Any]
       seed: of them.
       weights: "average" or "last".
     """
-    return {
+    made = {
         "samples": samples,
         "seed": seed,
         "weights": weights,
         "sampler": game.sampling.sampler,
         "sampler_steps": game.sampling.steps,
     }
+    options = dict(game.sampling.options)
+    return {**made, "sampling": options} if options else made
 
 
 def described(info: DataInfo, dataset: Dataset, split: Split) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from gen_jax.models.conditioned import beside
 from gen_jax.models.layers import Conv, ConvTranspose
 from gen_jax.models.mixed_precision import Dense
 
@@ -40,15 +41,15 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"]
+        self, x: Float[Array, "batch height width channels"], y: Float[Array, "batch conditions"] | None = None
     ) -> tuple[Float[Array, "batch {self.latent}"], Float[Array, "batch {self.latent}"]]:
-        """Map images to (mean, log_var), each (batch, latent).
+        """Map images, and a condition, to (mean, log_var), each (batch, latent).
 
         Raises:
           ValueError: an image smaller than 4x4.
         """
         _check_size(x.shape[1:])
-        x = checkpoint_name(nn.relu(Conv(self.width, KERNEL, STRIDE, dtype=self.dtype)(x)), "block")
+        x = checkpoint_name(nn.relu(Conv(self.width, KERNEL, STRIDE, dtype=self.dtype)(beside(x, y))), "block")
         x = checkpoint_name(nn.relu(Conv(2 * self.width, KERNEL, STRIDE, dtype=self.dtype)(x)), "block")
         x = x.reshape(x.shape[0], -1)
         mean = Dense(self.latent, dtype=self.dtype, name="mean")(x)
@@ -70,8 +71,10 @@ class ConvDecoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
-        """Map z (batch, latent) to logits or means (batch, height, width, channels).
+    def __call__(
+        self, z: Float[Array, "batch latent"], y: Float[Array, "batch conditions"] | None = None
+    ) -> Float[Array, "batch height width channels"]:
+        """Map z (batch, latent), and a condition, to logits or means (batch, height, width, channels).
 
         Raises:
           ValueError: an image smaller than 4x4.
@@ -80,7 +83,7 @@ class ConvDecoder(nn.Module):
         height, width, channels = self.shape
         # A quarter of the size, rounded up: doubled twice it covers the image, and what is too much is cut off.
         quarter_height, quarter_width = -(-height // 4), -(-width // 4)
-        x = Dense(quarter_height * quarter_width * 2 * self.width, dtype=self.dtype)(z)
+        x = Dense(quarter_height * quarter_width * 2 * self.width, dtype=self.dtype)(beside(z, y))
         x = checkpoint_name(nn.relu(x.reshape(-1, quarter_height, quarter_width, 2 * self.width)), "block")
         x = checkpoint_name(nn.relu(ConvTranspose(self.width, dtype=self.dtype)(x)), "block")
         x = ConvTranspose(channels, dtype=self.dtype)(x)

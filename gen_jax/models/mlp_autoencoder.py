@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.models.conditioned import beside
 from gen_jax.models.mlp import MLP
 
 
@@ -32,9 +33,10 @@ class MLPEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch ..."]
+        self, x: Float[Array, "batch ..."], y: Float[Array, "batch conditions"] | None = None
     ) -> tuple[Float[Array, "batch {self.latent}"], Float[Array, "batch {self.latent}"]]:
-        """Map x (batch, ...) to (mean, log_var), each (batch, latent)."""
+        """Map x (batch, ...), and a condition, to (mean, log_var), each (batch, latent)."""
+        x = beside(x.reshape(len(x), -1), y)
         both = MLP(self.features, (2, self.latent), self.activation, self.dtype)(x)
         return both[:, 0], both[:, 1]
 
@@ -55,6 +57,8 @@ class MLPDecoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch ..."]:
-        """Map z (batch, latent) to logits or means (batch, *shape)."""
-        return MLP(self.features, self.shape, self.activation, self.dtype)(z)
+    def __call__(
+        self, z: Float[Array, "batch latent"], y: Float[Array, "batch conditions"] | None = None
+    ) -> Float[Array, "batch ..."]:
+        """Map z (batch, latent), and a condition, to logits or means (batch, *shape)."""
+        return MLP(self.features, self.shape, self.activation, self.dtype)(beside(z, y))

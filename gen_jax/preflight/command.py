@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
     topologies = [parse_topology(name.strip(), options.slices) for name in options.topology.split(",")]
     experiment = find_experiment(options.experiment)
     config = parse(experiment, rest)
-    config.check()
+    experiment.check(config)
     import jax
 
     if all(topology.name != HOST for topology in topologies):

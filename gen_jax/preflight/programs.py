@@ -19,8 +19,10 @@ from gen_jax.experiment import Experiment
 from gen_jax.preflight.data import entries, is_resident, row_shapes, row_types, splits
 from gen_jax.run.devices import check_batch_size, mesh_for
 from gen_jax.run.examiner import Examiner
+from gen_jax.run.parts import load_pretrained
 from gen_jax.run.setup import Setup
 from gen_jax.training.game import Game
+from gen_jax.training.pretrained import Pretrained
 from gen_jax.training.program import Program
 from gen_jax.training.sharding import replicated, split_batch
 from gen_jax.training.state import State
@@ -116,9 +118,15 @@ class Setting:
         return mesh
 
     @cached_property
+    def parts(self) -> dict[str, Pretrained]:
+        """The runs that it is made of, as shapes alone."""
+        named = {name: getattr(self.config, name) for name in self.experiment.parts}
+        return {name: load_pretrained(path, path, abstract=True) for name, path in named.items() if path is not None}
+
+    @cached_property
     def game(self) -> Game:
         """The method. Raises ConfigError where it does not fit the data."""
-        return self.experiment.build(self.config, self.info)
+        return self.experiment.game(self.config, self.info, self.parts)
 
     @cached_property
     def setup(self) -> Setup:

@@ -140,7 +140,7 @@ def preflight(
     Raises:
       ConfigError: the topology cannot be compiled for, or the configuration does not fit it.
     """
-    config.check()
+    experiment.check(config)
     dataset = described(config) if dataset is None else dataset
     setting = Setting(experiment, config, dataset, topology.devices() if devices is None else devices)
     # Looks at what can be wrong, before anything is compiled.

@@ -1,30 +1,22 @@
 """The pictures of a report: what a method does with held-out data, and the training images nearest to its samples."""
 
 import math
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal
 from jaxtyping import UInt8
 
-from gen_jax.data import Dataset, Split
+from gen_jax.data import Dataset, Field, Split
 from gen_jax.loaded import Run
 from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.neighbours import nearest
+from gen_jax.run.views import arranged, compiled_view, spread, view_batch
 from gen_jax.show.charts import Chart, Series
 from gen_jax.show.grid import image_grid
 from gen_jax.show.pictures import Image, picture
 from gen_jax.show.report_page import Illustration, Neighbour, Neighbours
 from gen_jax.training import keys
-from gen_jax.training.compilation import CompiledTogether
-from gen_jax.training.game import Batch, View
-from gen_jax.training.sharding import replicated
 
-# Examples that a view may show, one a row: fewer where a network is called often for each.
-ROWS = 8
-ROWS_OF_CHAINS = 4
 # Samples whose neighbours are looked for, and how many of them are shown.
 SAMPLES = 6
 NEIGHBOURS = 5
@@ -36,11 +28,6 @@ DECODED = 2048
 # Held-out images that say which distance is usual.
 HELD_OUT = 64
 
-TITLES = {
-    "interpolations": ("Interpolations", "Each row leads from one example to another, in equal steps between latents."),
-    "reconstructions": ("Reconstructions", "Held-out examples, and below each what encoder and decoder leave of it."),
-    "denoising": ("Denoising", "Each row is one sample, from noise to what it becomes."),
-}
 PATHS = "One path for each row, through the points of its columns; its large point is the last."
 
 Images = UInt8[np.ndarray, "n height width channels"]
@@ -50,62 +37,26 @@ Pixels = UInt8[np.ndarray, "n pixels"]
 def illustrations(run: Run, dataset: Dataset | None) -> tuple[list[Illustration], list[str]]:
     """The views of a run's game, and a sentence about those that cannot be had without the data set."""
     found, left_out = [], []
-    batch = view_batch(run, dataset)
-    nets = run.state.sampling_params, run.state.variables
+    batch = view_batch(run.game, run.info, dataset, run.config.seed)
     for name, view in run.game.views.items():
-        title, caption = TITLES.get(name, (name.replace("_", " ").capitalize(), "One example a row."))
-        key = keys.derive(jax.random.key(run.config.seed), "view", name)
-        if dataset is None and looks_at_data(view, *nets, batch, key):
-            left_out.append(f"{title} are missing: they show held-out data.")
+        if dataset is None and view.looks_at_data:
+            left_out.append(f"{view.title} are missing: they show held-out data.")
             continue
-
-        def restored(*arguments: Any, view: View = view) -> Any:
-            return run.game.transform.restore(view(*arguments))
-
-        compiled = CompiledTogether(jax.jit(restored, out_shardings=replicated(run.mesh)))
-        rows = np.asarray(jax.device_get(compiled(*nets, batch, key)))
-        found.append(illustration(title, caption, rows))
+        key = keys.derive(jax.random.key(run.config.seed), "view", name)
+        rows = compiled_view(run.game, view, run.mesh)(run.state, batch, key)
+        found.append(illustration(view.title, view.caption, rows, run.info.x))
     return found, left_out
 
 
-def view_batch(run: Run, dataset: Dataset | None) -> Batch:
-    """A transformed batch from all over the held-out data; zeros without a data set."""
-    size = ROWS if run.game.sampling.steps == 1 else ROWS_OF_CHAINS
-    if dataset is None:
-        numbers = jnp.arange(size, dtype=jnp.int32)
-        batch = {"x": jnp.zeros((size, *run.info.shape)), "index": numbers}
-        return batch if run.info.class_names is None else {**batch, "label": numbers % len(run.info.class_names)}
-    rows = {name: jnp.asarray(array) for name, array in spread(dataset.test, size).items()}
-    key = keys.derive(jax.random.key(run.config.seed), "view", "transform")
-    return {**rows, "x": run.game.transform.evaluate(rows["x"], key)}
-
-
-def spread(split: Split, most: int) -> dict[str, np.ndarray]:
-    """Examples from all over a split, which may be sorted by its labels; some are repeated if it has fewer."""
-    return split.load(np.linspace(0, split.size - 1, most).round().astype(np.int64))
-
-
-def looks_at_data(view: View, params: Any, variables: Any, batch: Batch, key: jax.Array) -> bool:
-    """Whether what a view shows may depend on the values of batch["x"]: follows them through its program."""
-
-    def shows(x: jax.Array, params: Any, variables: Any, key: jax.Array) -> Any:
-        return view(params, variables, {**batch, "x": x}, key)
-
-    program = jax.make_jaxpr(shows)(batch["x"], params, variables, key).jaxpr
-    reached = {program.invars[0]}
-    for equation in program.eqns:
-        if any(not isinstance(variable, Literal) and variable in reached for variable in equation.invars):
-            reached.update(equation.outvars)
-    return any(not isinstance(variable, Literal) and variable in reached for variable in program.outvars)
-
-
-def illustration(title: str, caption: str, rows: np.ndarray) -> Illustration:
-    """What a view shows as a grid of images (rows, columns, H, W, C), or as paths of points (rows, columns, 2)."""
+def illustration(title: str, caption: str, rows: np.ndarray, field: Field) -> Illustration:
+    """What a view shows, (rows, columns, *shape): images, paths of points, or a picture by the kind of field."""
     if rows.ndim == 5:
         # Pairs stand one below the other, since most screens are wider than high.
         rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 else rows
         grid = image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1], least_side=1)
         return Illustration(title, caption, picture(grid))
+    if field.kind != "points":
+        return Illustration(title, caption, picture(arranged(rows, field)))
     paths = [
         Series(f"row {number}", path[:, 0].tolist(), path[:, 1].tolist(), colour=number, points=True)
         for number, path in enumerate(rows, start=1)

@@ -84,6 +84,7 @@ def gather(run: Run, data_dir: str | None = None, dataset: Dataset | None = None
         neighbours=None if dataset is None else neighbours(run, dataset, *grids[-1]),
         missing=missing + left_out,
         scores=read_scores(run.directory.scores),
+        reports=run.game.reports,
         grids_are_drawings=not run.info.is_image,
     )
 
@@ -92,7 +93,7 @@ def command(experiment: Experiment, config: Config) -> list[str]:
     """The words of the command line that asks for a configuration: its preset, and all that differs from that."""
     module, file = experiment.identity["module"], experiment.identity["file"]
     words = ["python", file] if file else ["python", "-m", module]
-    preset = preset_of(experiment, config)
+    preset = experiment.preset_of(config)
     if preset.preset != "default":
         words += typed("preset", preset.preset)
     for field in dataclasses.fields(config):
@@ -100,12 +101,6 @@ def command(experiment: Experiment, config: Config) -> list[str]:
         if field.name != "preset" and value != getattr(preset, field.name):
             words += typed(field.name, value)
     return words
-
-
-def preset_of(experiment: Experiment, config: Config) -> Config:
-    """The configuration that the options of another start from: the default, where its preset is no more."""
-    name = config.preset if config.preset in experiment.presets else "default"
-    return dataclasses.replace(experiment.presets[name], preset=name)
 
 
 def typed(name: str, value: Any) -> list[str]:
@@ -117,7 +112,7 @@ def typed(name: str, value: Any) -> list[str]:
 
 def options(experiment: Experiment, config: Config) -> list[Option]:
     """Every field of a configuration, beside the value it has in the preset."""
-    preset = preset_of(experiment, config)
+    preset = experiment.preset_of(config)
     names = [field.name for field in dataclasses.fields(config)]
     return [Option(flag(name), shown(getattr(config, name)), shown(getattr(preset, name))) for name in names]
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from etils import epath
 
-from gen_jax.config import Config, as_json, flag, free_fields, from_json
+from gen_jax.config import Config, as_json, flag, free_fields, from_json, sampling_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
-from gen_jax.experiment import find
+from gen_jax.experiment import Experiment, find
 from gen_jax.host.cpu_devices import split_the_cpu
 from gen_jax.run.directory import RunDirectory
-from gen_jax.training.game import Game
 
 
 @dataclass(frozen=True)
@@ -24,22 +23,26 @@ class Description:
       module: name of the experiment's module.
       config: its configuration.
       info: what it learns from.
+      parts: by name, the digest and the origin of other runs that are parts of it.
     """
 
     module: str
     config: Config
     info: DataInfo
+    parts: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What the run learns, as JSON: what each of its checkpoints must have in common with it."""
         free = free_fields(type(self.config))
         learned = {name: value for name, value in as_json(self.config).items() if name not in free}
-        return {"experiment": self.module, "config": learned, "data": self.info.as_json()}
+        parts = {name: part["digest"] for name, part in self.parts.items()}
+        found = {"experiment": self.module, "config": learned, "data": self.info.as_json()}
+        return {**found, "parts": parts} if parts else found
 
 
-def described_run(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tuple[Description, Game]:
-    """What the run in a directory is, and its game.
+def described(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tuple[Description, Experiment]:
+    """What the run in a directory is, and its experiment.
 
     Args:
       path: of the run directory.
@@ -49,13 +52,14 @@ def described_run(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tupl
       ConfigError: `path` is no run directory, or one of the options is none that may change.
     """
     stored = RunDirectory(path).read()
-    experiment = find(stored["experiment"])
-    config = from_json(type(experiment.presets["default"]), stored["config"])
+    experiment, module = find(stored["experiment"]), stored["experiment"]["module"]
+    config = from_json(experiment.config, stored["config"])
     for name in options:
-        if name not in free_fields(type(config)):
-            raise ConfigError(f"{flag(name)} does not apply to {stored['experiment']['module']}")
+        if name not in free_fields(experiment.config):
+            able = ", ".join(map(flag, sampling_fields(experiment.config))) or "none"
+            raise ConfigError(f"{flag(name)} does not apply to {module}; options of its sampling: {able}")
     config = dataclasses.replace(config, **options)
-    config.check()
+    experiment.check(config)
     split_the_cpu(config.cpu_devices)
     info = DataInfo.from_json(stored["data"])
-    return Description(stored["experiment"]["module"], config, info), experiment.build(config, info)
+    return Description(module, config, info, stored["parts"]), experiment

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from etils import epath
@@ -123,7 +123,7 @@ class RunDirectory:
             os.close(handle)
 
     def read(self) -> dict[str, Any]:
-        """What config.json holds: `experiment`, `config`, `data` and `versions`.
+        """What config.json holds: `experiment`, `config`, `data`, `versions`, and the `parts` that are other runs.
 
         Raises:
           ConfigError: this is no run directory.
@@ -139,6 +139,7 @@ class RunDirectory:
                 "config": dict(stored["config"]),
                 "data": DataInfo.from_json(stored["data"]).as_json(),
                 "versions": dict(stored["versions"]),
+                "parts": dict(stored.get("parts", {})),
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.config} is not the configuration of a run: {error!r}") from error
@@ -187,13 +188,17 @@ class RunDirectory:
                 " (name another --run-dir, or repeat the options of the run to continue it)"
             )
 
-    def record(self, experiment: dict[str, str], config: Config, data: dict[str, Any]) -> None:
+    def record(
+        self, experiment: dict[str, str], config: Config, data: dict[str, Any], parts: Mapping[str, Any] = {}
+    ) -> None:
         """Writes config.json at once, in the directory, which is made where there is none.
 
         Raises:
           ConfigError: the directory cannot be written to.
         """
         stored = {"experiment": experiment, "config": as_json(config), "data": data, "versions": versions()}
+        if parts:
+            stored["parts"] = dict(parts)
         temporary = self.config.with_name(self.config.name + ".tmp")
         with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,10 @@ from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, StorageError
 from gen_jax.experiment import find
 from gen_jax.metrics.comparison import HELD_OUT, Member
-from gen_jax.metrics.logged import LIKELIHOODS, UNITS, direction
+from gen_jax.metrics.logged import reported
 from gen_jax.metrics.score import Score, read_scores
 from gen_jax.run.directory import RunDirectory
+from gen_jax.run.parts import described_run
 from gen_jax.training.game import Game
 from gen_jax.training.metrics_log import Logged, logged
 from gen_jax.training.storage import first_line
@@ -60,7 +61,7 @@ def recorded_run(path: epath.PathLike) -> RecordedRun:
     directory = RunDirectory(path)
     stored = directory.read()
     info = DataInfo.from_json(stored["data"])
-    fields, game = _described(stored, info)
+    fields, game = _described(path, stored)
     seed = int(stored["config"].get("seed", 0))
     try:
         lines = logged(directory.path / "metrics.jsonl")
@@ -76,11 +77,12 @@ def recorded_run(path: epath.PathLike) -> RecordedRun:
     scores += [score for score in _held_out(by_metric, module, game) if score.metric not in in_features]
     meanings = {metric: _meaning(metric.partition("/")[2], module, game)[1] for metric in by_metric}
     kinds = {metric: next(iter(meaning.values()), "") for metric, meaning in meanings.items()}
-    member = Member(directory.path.resolve().name, seed, scores, by_metric, kinds)
+    reports = game.reports if game else {}
+    member = Member(directory.path.resolve().name, seed, scores, by_metric, kinds, reports)
     return RecordedRun(directory.path, module, fields, info, member)
 
 
-def _described(stored: Mapping[str, Any], info: DataInfo) -> tuple[dict[str, Any], Game | None]:
+def _described(path: epath.PathLike, stored: Mapping[str, Any]) -> tuple[dict[str, Any], Game | None]:
     """The fields that change what is learned, and the game; without the experiment's code, as far as it goes."""
     config, free, game = stored["config"], free_fields(Config), None
     try:
@@ -88,7 +90,7 @@ def _described(stored: Mapping[str, Any], info: DataInfo) -> tuple[dict[str, Any
         kind = type(experiment.presets["default"])
         # What an older version did not know yet was at its default.
         config, free = as_json(from_json(kind, config)) | config, free_fields(kind)
-        game = experiment.build(from_json(kind, config), info)
+        _, game = described_run(path, abstract=True)
     except ConfigError:
         pass
     return {name: value for name, value in config.items() if name not in free | {"seed"}}, game
@@ -111,7 +113,7 @@ def _held_out(logged: Mapping[str, Mapping[int, float]], module: str, game: Game
         name = metric.removeprefix(HELD_OUT)
         if name != metric:
             better, meaning = _meaning(name, module, game)
-            unit = UNITS.get(name, "")
+            unit = reported(name, game.reports if game else {}).unit
             scores += [
                 Score(metric, f"{name}, held-out", value, better, step, meaning | weights, unit=unit)
                 for step, value in values.items()
@@ -121,13 +123,13 @@ def _held_out(logged: Mapping[str, Mapping[int, float]], module: str, game: Game
 
 def _meaning(name: str, module: str, game: Game | None) -> tuple[Literal["larger", "smaller"] | None, dict[str, Any]]:
     """Which direction of a logged metric is better, and what has to be equal for it to be compared."""
-    better = direction(name)
-    if name in LIKELIHOODS and game is not None and game.density is not None:
-        return better, {"observed": game.density.observed}
-    if name in LIKELIHOODS or better is None:
+    found = reported(name, game.reports if game else {})
+    if found.depends_on == "observed" and game is not None and game.density is not None:
+        return found.better, {"observed": game.density.observed}
+    if found.depends_on is not None:
         # What is not known by its name, such as a loss, means what the experiment means by it.
         return None, {"experiment": _short(module)}
-    return better, {}
+    return found.better, {}
 
 
 def _short(module: str) -> str:

@@ -15,7 +15,7 @@ from etils import epath
 
 from gen_jax.data.batches import batch_of_stack
 from gen_jax.errors import ConfigError, StorageError
-from gen_jax.run.described import described_run
+from gen_jax.run.parts import described_run
 from gen_jax.run.setup import Setup
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader

@@ -78,7 +78,7 @@ class Rollback:
 
     def search(self, checkpoints: Checkpoints, last: int, skipped: frozenset[int]) -> Culprit | None:
         """The step up to `last` that made a number which is not finite; None if none did."""
-        start, state = self.setup.begin(checkpoints)
+        start, state = self.setup.begin(checkpoints, self.split)
         program = self.setup.program(self.setup.source(self.split, start or 0))
         try:
             return find_culprit(program, state, last, skipped)

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,10 @@ from gen_jax.data import BatchSource, Split, Streams, open_source
 from gen_jax.data.dataset import INDEX, index_of
 from gen_jax.data.info import DataInfo
 from gen_jax.run.devices import in_cpu_parts
+from gen_jax.run.warm_start import warm_started
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.game import Game
+from gen_jax.training.pretrained import Pretrained
 from gen_jax.training.program import Program
 from gen_jax.training.sharding import replicated, split_batch, state_shardings
 from gen_jax.training.state import State, init_state
@@ -57,12 +60,14 @@ class Setup:
       info: what it learns from.
       game: the method.
       mesh: the devices.
+      init_from: the run with whose networks it begins, where they fit; None: with new ones.
     """
 
     config: Config
     info: DataInfo
     game: Game
     mesh: Mesh
+    init_from: Pretrained | None = None
 
     @functools.cached_property
     def wanted(self) -> State:
@@ -95,12 +100,29 @@ class Setup:
             remat=self.config.remat,
         )
 
-    def begin(self, checkpoints: Checkpoints) -> tuple[int | None, State]:
+    def begin(self, checkpoints: Checkpoints, split: Split | Streams) -> tuple[int | None, State]:
         """The newest intact checkpoint and its step, or None and the initial state where nothing was ever saved."""
         found = checkpoints.restore_newest(self.wanted)
-        if found is not None:
-            return found
-        make = functools.partial(initial_state, self.game, self.info)
+        return found if found is not None else (None, self.initial(split))
+
+    def initial(self, split: Split | Streams) -> State:
+        """The state before the first step, which may have looked at the first batch."""
+
+        def make(key: jax.Array, given_nets: Any, first: Any) -> State:
+            return init_state(self.game, key, example(self.info), given_nets, first)
+
         options = RUN_ONCE if self.mesh.devices.flat[0].platform == "cpu" else {}
-        initial = jax.jit(make, out_shardings=state_shardings(self.mesh, self.wanted), compiler_options=options)
-        return None, initial(jax.random.key(self.config.seed))
+        make_state = jax.jit(make, out_shardings=state_shardings(self.mesh, self.wanted), compiler_options=options)
+        first = None if self.game.prepare is None else self.first_batch(split)
+        given = jax.device_put(dict(self.game.given_nets), replicated(self.mesh))
+        state = make_state(jax.random.key(self.config.seed), given, first)
+        return state if self.init_from is None else warm_started(state, self.init_from)
+
+    def first_batch(self, split: Split | Streams) -> dict[str, jax.Array]:
+        """The first batch of the run as it is stored, whole on every device, so that all compute the same of it."""
+        source = self.source(split, 0)
+        try:
+            draw = jax.jit(lambda feed: dict(source.batch(feed, 0, 0)), out_shardings=replicated(self.mesh))
+            return draw(source.feed(0))
+        finally:
+            source.close()

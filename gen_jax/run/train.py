@@ -10,29 +10,35 @@ from etils import epath
 from rich.console import Console
 
 from gen_jax.config import Config
-from gen_jax.data import Dataset, load_dataset
+from gen_jax.data import Dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import sample_metrics
 from gen_jax.metrics.feature_scores import FeatureScores, feature_scores
+from gen_jax.metrics.logged import reported
 from gen_jax.metrics.provenance import sampled
 from gen_jax.metrics.score import store_scores
+from gen_jax.run.data import load_data
 from gen_jax.run.described import Description
 from gen_jax.run.devices import check_batch_size, mesh_for, mesh_for_features
 from gen_jax.run.directory import RunDirectory, default_run_dir
 from gen_jax.run.examiner import Examiner
+from gen_jax.run.parts import find_parts, load_pretrained, noted, pretrained_of
 from gen_jax.run.rollback import Rollback
 from gen_jax.run.setup import Setup
-from gen_jax.show.grid import compared, picture, samples_for, write_png
+from gen_jax.run.views import Grid
+from gen_jax.run.warm_start import began_with
+from gen_jax.show.grid import write_png
 from gen_jax.show.words import worded_example
-from gen_jax.training import keys
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.loop import Cadence, Trouble, train
 from gen_jax.training.metrics_log import MetricsLog
 from gen_jax.training.preemption import Preemption
+from gen_jax.training.pretrained import Pretrained
 from gen_jax.training.progress import Reporter, duration
+from gen_jax.training.retention import Best
 from gen_jax.training.state import State
 from gen_jax.training.storage import first_line
 
@@ -48,19 +54,21 @@ class TrainingRun:
 
     def __init__(self, experiment: Experiment, config: Config, console: Console):
         self.experiment, self.config, self.console = experiment, config, console
-        config.check()
+        experiment.check(config)
         self.directory = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data))
         self.directory.claim()
         self.directory.check_same(experiment.identity["module"], config)
-        self.dataset = load_dataset(
-            config.data, data_dir=config.data_dir, image_size=config.image_size, skip_bad_images=config.skip_bad_images
-        )
+        self.dataset = load_data(config)
         self.info = DataInfo.of(self.dataset)
-        self.identity = Description(experiment.identity["module"], config, self.info).identity
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
+        self.parts = find_parts(experiment, config, self.directory)
+        self.identity = noted(Description(experiment.identity["module"], config, self.info), self.parts).identity
         mesh = mesh_for(config)
         check_batch_size(config, self.info, mesh.size)
-        self.setup = Setup(config, self.info, experiment.build(config, self.info), mesh)
+        game = experiment.game(config, self.info, pretrained_of(self.parts))
+        self.setup = Setup(config, self.info, game, mesh, self.init_from())
+        if self.setup.init_from is not None:
+            self.say(began_with(self.setup.wanted, self.setup.init_from))
         self.features = self.feature_scores()
         metrics = sample_metrics(self.dataset) + ([] if self.features is None else [self.features])
         self.examiner = Examiner(self.setup.game, self.dataset, mesh, config, metrics)
@@ -68,9 +76,18 @@ class TrainingRun:
             known = self.examiner.names(self.setup.wanted, self.info)
             if config.keep_best not in known:
                 raise ConfigError(f"--keep-best is {config.keep_best}; accepted: {', '.join(known)}")
+        self.grid = Grid(
+            self.setup.game, self.info, self.dataset, self.examiner.sampler, mesh, config.seed, config.grid_samples
+        )
         self.trouble = Trouble(self.say)
         # Grids that a disk would not take; they are written before the next checkpoint.
         self._pictures: dict[epath.Path, np.ndarray] = {}
+
+    @property
+    def best(self) -> Best | None:
+        """What makes a checkpoint the best, where one is to be kept."""
+        name = self.config.keep_best
+        return None if name is None else Best(name, reported(name, self.setup.game.reports).better == "larger")
 
     def feature_scores(self) -> FeatureScores | None:
         """What is measured in features at every evaluation, if anything is."""
@@ -86,16 +103,16 @@ class TrainingRun:
         """Writes config.json, if it is still that of the same run."""
         if is_leader():
             self.directory.check_same(self.experiment.identity["module"], self.config, self.info.as_json())
-            self.directory.record(self.experiment.identity, self.config, self.info.as_json())
+            notes = {name: part.as_json() for name, part in self.parts.items()}
+            self.directory.record(self.experiment.identity, self.config, self.info.as_json(), notes)
+            for name, part in self.parts.items():
+                part.copy(self.directory.path / "parts" / name)
 
     def evaluate(self, step: int, state: State) -> dict[str, float]:
-        """Metrics of a state, and its sample grid."""
-        key = keys.derive(jax.random.key(self.config.seed), "grid")
-        samples = self.examiner.sampler(state, key, samples_for(self.info.x, self.config.grid_samples))
-        if is_leader():
-            self._pictures[self.directory.samples(step)] = picture(
-                samples, self.info.x, compared(self.dataset), self.dataset.centres
-            )
+        """Metrics of a state, and its picture: a grid of samples, or of a method without any the first view."""
+        shown = self.grid(state)
+        if is_leader() and shown is not None:
+            self._pictures[self.directory.samples(step)] = shown
             try:
                 self.write()
             except StorageError as error:
@@ -132,10 +149,16 @@ class TrainingRun:
         except (OSError, ConfigError) as error:
             raise StorageError(f"{self.directory.path} could not be written: {first_line(error)}") from error
 
+    def init_from(self) -> Pretrained | None:
+        """The run whose networks this one begins with; None where it has begun already, or begins with new ones."""
+        path, checkpoints = self.config.init_from, self.directory.checkpoints
+        has_begun = checkpoints.exists() and any(checkpoints.iterdir())
+        return None if path is None or has_begun else load_pretrained(path, path)
+
     def train(self, checkpoints: Checkpoints) -> bool:
         """Trains to the end, however often it has to go back on the way. Returns whether there was anything to do."""
         with Preemption() as preemption:
-            start, state = self.setup.begin(checkpoints)
+            start, state = self.setup.begin(checkpoints, self.dataset.train_streams)
             log = MetricsLog(self.directory.path, start or 0, writes=is_leader(), report=self.say)
             with contextlib.closing(log):
                 skipped = self.directory.read_skipped()
@@ -151,7 +174,7 @@ class TrainingRun:
                         # Its traceback would keep the state with what is not finite in memory.
                         failure = error.with_traceback(None)
                     skipped = rollback.leave_out(checkpoints, failure, skipped)
-                    start, state = self.setup.begin(checkpoints)
+                    start, state = self.setup.begin(checkpoints, self.dataset.train_streams)
                     try:
                         log.rewind(start or 0)
                     except StorageError as error:
@@ -163,7 +186,9 @@ class TrainingRun:
         else:
             self.say(f"finished {self.config.steps} steps in {duration(time.perf_counter() - clock)}")
         self.say(f"run      {self.directory.path}")
-        self.say(f"samples  {self.directory.samples(int(state.step))}")
+        picture = self.directory.samples(int(state.step))
+        if picture.exists():
+            self.say(f"{'samples' if self.setup.game.sample else 'shown':8} {picture}")
         return not was_finished
 
     def report(self, write_report: WriteReport) -> None:
@@ -201,7 +226,7 @@ class TrainingRun:
                 return train(
                     program,
                     state,
-                    Cadence(config.steps, config.log_every, config.eval_every, config.save_every),
+                    Cadence.of(config.steps, config.log_every, config.eval_every, config.save_every),
                     checkpoints=checkpoints,
                     log=log,
                     reporter=reporter,
@@ -235,7 +260,7 @@ def train_run(
     run = TrainingRun(experiment, config, console or Console(quiet=not is_leader()))
     with run.directory.lock() if is_leader() else contextlib.nullcontext():
         run.record()
-        directory, best = run.directory.checkpoints, config.keep_best
+        directory, best = run.directory.checkpoints, run.best
         checkpoints = Checkpoints(directory, config.keep, best=best, identity=run.identity, report=run.say)
         with contextlib.closing(checkpoints):
             moved = run.train(checkpoints)

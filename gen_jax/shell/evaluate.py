@@ -1,24 +1,55 @@
 """`python -m gen_jax evaluate`: scores of a run, stored with their protocol and printed."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gen_jax.errors import StorageError
 from gen_jax.loaded import Run
-from gen_jax.measures import Subject, measure
+from gen_jax.measures import MEASURES, Subject, measure
 from gen_jax.measures.protocol import Protocol
 from gen_jax.metrics.score import Score, store_scores
 from gen_jax.metrics.titles import worded
 from gen_jax.run.directory import RunDirectory
+from gen_jax.shell.of_run import parse_for_run
 from gen_jax.show.page import number
 from gen_jax.show.scores import provenance
 from gen_jax.show.terminal import print_table
 from gen_jax.training.distributed import is_leader
 from gen_jax.training.storage import first_line
+
+
+@dataclass(frozen=True)
+class EvaluateFlags:
+    """Measures a run, and adds the scores, with all that they depend on, to RUN/scores.jsonl.
+
+    The flags depend on the run: `evaluate RUN --help` lists them.
+    """
+
+    metrics: str = field(
+        default="",
+        metadata={"help": f"With commas between: {', '.join(MEASURES)}; or all (default: what takes seconds)."},
+    )
+    protocol: tyro.conf.OmitArgPrefixes[Protocol] = field(default_factory=Protocol)
+    step: int | None = field(default=None, metadata={"help": "Which checkpoint (default: the newest)."})
+    data_dir: str | None = field(
+        default=None, metadata={"help": "Where its data are, if not where they were during training."}
+    )
+    json: bool = field(default=False, metadata={"help": "Print a JSON object a score in place of the table."})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command; raises as `evaluate`."""
+    flags, asked = parse_for_run("evaluate", EvaluateFlags, arguments, conditions=False)
+    names = [name.strip() for name in flags.metrics.split(",") if name.strip()]
+    protocol = dataclasses.replace(flags.protocol, sampling=asked.options)
+    evaluate(asked.run, names, protocol, step=flags.step, data_dir=flags.data_dir, as_json=flags.json)
 
 
 def evaluate(

@@ -22,7 +22,7 @@ def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
 
     try:
         config = parse(experiment, arguments)
-        config.check()
+        experiment.check(config)
         distributed.initialize(config.distributed)
         split_the_cpu(config.cpu_devices, required=config.reproducible)
         # What follows imports everything; `--help` and a mistyped flag need not wait for it.

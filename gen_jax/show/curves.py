@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gen_jax.metrics.evenly import thinned
+from gen_jax.metrics.logged import Reported
 from gen_jax.metrics.titles import title_of
 from gen_jax.show.charts import Chart, Series
 
@@ -27,12 +28,13 @@ def families(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def curves(lines: Iterable[Line], names: Mapping[str, str] = {}) -> list[Chart]:
+def curves(lines: Iterable[Line], names: Mapping[str, str] = {}, reports: Mapping[str, Reported] = {}) -> list[Chart]:
     """A chart for each family of metrics; training and evaluation are lines of the same chart.
 
     Args:
       lines: of metrics.jsonl.
       names: what scores call metrics.
+      reports: what the method says of the numbers that it logs.
     """
     by_split: dict[str, list[Line]] = {split: [] for split in SPLITS}
     for line in lines:
@@ -41,7 +43,7 @@ def curves(lines: Iterable[Line], names: Mapping[str, str] = {}) -> list[Chart]:
     logged = dict.fromkeys(name for found in by_split.values() for line in found for name in line)
     drawn = families(name for name in logged if name not in ("step", "split"))
     return [
-        Chart(title_of(family, names, units=True), _series(family, members, by_split))
+        Chart(title_of(family, names, reports, units=True), _series(family, members, by_split))
         for family, members in drawn.items()
     ]
 

@@ -4,10 +4,11 @@ import dataclasses
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from gen_jax.metrics.logged import Reports
 from gen_jax.metrics.score import Score
 from gen_jax.metrics.titles import score_names
 from gen_jax.show.charts import Chart, figure, plotly_script
@@ -107,6 +108,7 @@ class Report:
       neighbours: the nearest training images, where they were looked for.
       missing: sentences: what is not shown, and why.
       scores: as they were stored.
+      reports: what the method says of the numbers that it logs.
       grids_are_drawings: whether they are scatter plots on white rather than images.
     """
 
@@ -123,6 +125,7 @@ class Report:
     neighbours: Neighbours | None = None
     missing: Sequence[str] = ()
     scores: Sequence[Score] = ()
+    reports: Reports = field(default_factory=dict)
     grids_are_drawings: bool = False
 
 
@@ -141,7 +144,7 @@ def paragraphs(text: str) -> list[tuple[bool, str]]:
 
 def report_page(report: Report) -> str:
     """The page as HTML."""
-    charts = curves(report.metrics, score_names(report.scores))
+    charts = curves(report.metrics, score_names(report.scores), report.reports)
     has_chart = charts or any(illustration.is_chart for illustration in report.illustrations)
     return render(
         "report.html",

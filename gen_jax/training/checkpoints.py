@@ -9,7 +9,7 @@ from etils import epath
 
 from gen_jax.errors import ConfigError, DamagedCheckpoint, StorageError
 from gen_jax.training.background import BackgroundWriter
-from gen_jax.training.retention import kept_steps
+from gen_jax.training.retention import Best, kept_steps
 from gen_jax.training.state import State
 from gen_jax.training.step_directories import StepDirectories, together
 from gen_jax.training.storage import first_line
@@ -28,7 +28,7 @@ class Checkpoints:
         directory: epath.PathLike,
         keep: int = 2,
         *,
-        best: str | None = None,
+        best: Best | None = None,
         identity: Mapping[str, Any] | None = None,
         create: bool = True,
         report: Callable[[str], None] = lambda line: None,

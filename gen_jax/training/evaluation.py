@@ -59,7 +59,7 @@ class Evaluator:
     ) -> dict[str, Array]:
         def part(shared: Any, batch: Batch, key: Array) -> tuple[None, dict[str, Array]]:
             assert self.game.evaluate is not None
-            batch = {**batch, "x": self.game.transform.evaluate(batch["x"], keys.derive(key, "transform"))}
+            batch = self.game.transformed(batch, keys.derive(key, "transform"), train=False)
             params, variables = shared
             return None, self.game.evaluate(params, variables, batch, keys.derive(key, "loss"))
 

@@ -6,19 +6,50 @@ three. The game is all that the train step, the loop, the checkpoints and the sa
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import optax
 
-from gen_jax.data.transforms import Transform
+from gen_jax.data.transforms import Restored, Transform
 from gen_jax.errors import ConfigError
+from gen_jax.training.abilities import (
+    ONE_PASS,
+    Array,
+    Batch,
+    Codec,
+    Density,
+    Given,
+    Observed,
+    Params,
+    PyTree,
+    Reported,
+    Sampling,
+    Variables,
+    View,
+)
 
-Array = jax.Array
-PyTree = Any
-Params = Mapping[str, PyTree]  # {net: its trainable parameters}
-Variables = Mapping[str, Mapping[str, PyTree]]  # {net: {collection: arrays}}, such as BatchNorm's running statistics
-Batch = Mapping[str, Array]  # "x" (batch, ...), "index" (batch,), and "label" (batch,) where the data has labels
+__all__ = [
+    "ONE_PASS",
+    "Array",
+    "Aux",
+    "Batch",
+    "Codec",
+    "Density",
+    "Game",
+    "Given",
+    "LossFn",
+    "Now",
+    "Observed",
+    "Params",
+    "Player",
+    "PyTree",
+    "Reported",
+    "Sampling",
+    "Transform",
+    "Turn",
+    "Variables",
+    "View",
+]
 
 
 class Aux(NamedTuple):
@@ -36,8 +67,20 @@ class Aux(NamedTuple):
     outputs: Any = None
 
 
-LossFn = Callable[[Params, Variables, Batch, Array, Any], tuple[Array, Aux]]
-"""(params, variables, batch, key, carry) -> (loss of each example (batch,), Aux).
+class Now(NamedTuple):
+    """When a loss is computed.
+
+    Attributes:
+      carry: the small state that the game holds from turn to turn, or None.
+      step: int32 scalar, the number of completed steps: what schedules (of beta, of a temperature) are functions of.
+    """
+
+    carry: Any
+    step: Array
+
+
+LossFn = Callable[[Params, Variables, Batch, Array, Now], tuple[Array, Aux]]
+"""(params, variables, batch, key, now) -> (loss of each example (batch,), Aux).
 
 Every player that moves in the same turn is called with the same batch and the same key, so that players who draw the
 same latents see the same samples.
@@ -80,6 +123,8 @@ class Turn:
       players: names of the players; they move together, all seeing the old parameters.
       repeat: how many times in a row (WGAN's n_critic). Parameters move in between.
       every: the turn is taken in steps whose number, counted from 1, is a multiple of this (lazy regularisers).
+      begin: completed steps before which it is not taken (a later phase).
+      end: completed steps from which on it is not taken any more; None: to the end.
       fresh: whether each repeat draws a batch of its own; False looks again at the batch that was drawn last.
       carry_update: (carry, metrics averaged over the batch, {player: Aux.outputs}, key) -> carry, after each repeat.
     """
@@ -89,57 +134,20 @@ class Turn:
     every: int = 1
     fresh: bool = True
     carry_update: Callable[..., Any] = keep_carry
+    begin: int = 0
+    end: int | None = None
 
+    @property
+    def always(self) -> bool:
+        """Whether every step takes it."""
+        return self.every == 1 and self.begin == 0 and self.end is None
 
-Observed = Literal["binary pixels", "256 levels", "dequantised", "real numbers"]
-"""What x is when it is scored.
-
-"binary pixels" and "256 levels" have probabilities. "dequantised" pixels, which are levels with uniform noise scaled to
-[0, 1), and "real numbers" have densities.
-"""
-
-
-class Density(NamedTuple):
-    """How a game gives probabilities to data.
-
-    Attributes:
-      observed: what x is when it is scored.
-      log_weights: (params, variables, batch, key, k) -> (k, batch), logarithms of k unbiased estimates of p(x), whose
-        mean, not that of the logarithms, approaches p(x); None where there is only the bound that `evaluate` reports.
-      exact: whether each of them is p(x) itself.
-    """
-
-    observed: Observed
-    log_weights: Callable[[Params, Variables, Batch, Array, int], Array] | None = None
-    exact: bool = False
-
-
-class Sampling(NamedTuple):
-    """What a sample costs.
-
-    Attributes:
-      sampler: its name, such as "ancestral"; "one pass" for a network that is called once.
-      steps: how often a network is called for one sample.
-    """
-
-    sampler: str = "one pass"
-    steps: int = 1
-
-
-ONE_PASS = Sampling()
-
-
-def no_samples(params: Params, variables: Variables, key: Array, n: int) -> Array:
-    """The samples of a game that makes none, such as a classifier's: raises ConfigError."""
-    raise ConfigError("the method has no samples")
-
-
-View = Callable[[Params, Variables, Batch, Array], Array]
-"""A picture of what a method does: (params, variables, batch, key) -> (rows, columns, *shape) in the networks' range.
-
-The batch is transformed, from the held-out data, and has at least as many examples as rows; a view that shows no data
-looks at no more than its shape.
-"""
+    def due(self, step: Any) -> Any:
+        """Whether the step after `step` completed ones takes it; of a traced number, a traced bool."""
+        is_due = (step + 1) % self.every == 0
+        if self.begin > 0:
+            is_due = is_due & (step >= self.begin)
+        return is_due if self.end is None else is_due & (step < self.end)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,28 +158,46 @@ class Game:
       init: (key, a transformed example batch of size 1 or more) -> {net: Flax variables, "params" among them}.
       players: by name.
       turns: taken one after another in each step, each seeing what the ones before it changed.
-      transform: how stored data become the batch["x"] of the losses, and samples become images.
-      sample: (params, variables, key, n, **condition) -> n samples in the networks' range; n is static.
+      transforms: by entry of the batch, how stored data become what the losses see, and samples become data. In a batch
+        all are given the same key, so that a pair of images is mirrored together.
+      sample: (params, variables, key, n, **given) -> n samples in the networks' range, n static; None: it makes none.
+      makes: which entry of the data a sample is.
+      given: what may be asked of a sample, by name.
       evaluate: (params, variables, batch, key) -> {name: (batch,)} on held-out data, or None.
       averages: {net: schedule of the decay}; an exponential average of the net's weights, which then samples and is
         evaluated in place of the weights: average <- decay(step) * average + (1 - decay(step)) * weights.
       carry: the first value of the small state that some methods hold from turn to turn (BEGAN's k, an image pool).
       density: how it gives probabilities to data, where it does.
       sampling: what a sample costs.
-      views: pictures of what it does, by name: "interpolations", "reconstructions", "denoising", …
+      views: pictures of what it does, by name: "interpolations", "reconstructions", "denoising", … Where it makes no
+        samples the first takes the place of their grid.
+      codec: how examples become codes and codes examples, where it has any.
+      prepare: ({net: variables}, batch, key) -> {net: variables}, once, on the first batch of a fresh run: statistics
+        that are measured rather than learned (ActNorm, the scale of a latent, a codebook).
+      reports: what the numbers are that it logs, by name.
+      streams: which further sets of examples it takes.
+      given_nets: {net: variables} that a fresh run begins with in place of `init`'s, such as another run's. A net that
+        no player owns stays as it is.
     """
 
     init: Callable[[Array, Batch], dict[str, dict[str, PyTree]]]
     players: Mapping[str, Player]
     turns: Sequence[Turn]
-    transform: Transform
-    sample: Callable[..., Array] = no_samples
+    transforms: Mapping[str, Transform]
+    sample: Callable[..., Array] | None = None
+    makes: str = "x"
+    given: Mapping[str, Given] = dataclasses.field(default_factory=dict)
     evaluate: Callable[[Params, Variables, Batch, Array], dict[str, Array]] | None = None
     averages: Mapping[str, optax.Schedule] = dataclasses.field(default_factory=dict)
     carry: Any = None
     density: Density | None = None
     sampling: Sampling = ONE_PASS
     views: Mapping[str, View] = dataclasses.field(default_factory=dict)
+    codec: Codec | None = None
+    prepare: Callable[[dict[str, PyTree], Batch, Array], dict[str, PyTree]] | None = None
+    reports: Mapping[str, Reported] = dataclasses.field(default_factory=dict)
+    streams: tuple[str, ...] = ()
+    given_nets: Mapping[str, PyTree] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError for a game that cannot be played as written."""
@@ -193,6 +219,8 @@ class Game:
                 raise ValueError(f"a turn names {unknown}, but the players are {list(self.players)}")
             if turn.repeat < 1 or turn.every < 1:
                 raise ValueError(f"repeat and every count from 1: {turn}")
+            if turn.begin < 0 or (turn.end is not None and turn.end <= turn.begin):
+                raise ValueError(f"a turn begins at step 0 or later, and ends after it begins: {turn}")
             nets = [net for name in turn.players for net in self.players[name].nets]
             if len(set(nets)) != len(nets):
                 raise ValueError(f"players of one turn move together, so no two may own the same net: {nets}")
@@ -219,4 +247,44 @@ class Game:
 
     def due(self, step: int) -> tuple[bool, ...]:
         """Which turns the step that follows `step` completed ones takes."""
-        return tuple((step + 1) % turn.every == 0 for turn in self.turns)
+        return tuple(bool(turn.due(step)) for turn in self.turns)
+
+    def transformed(self, batch: Batch, key: Array, *, train: bool) -> dict[str, Array]:
+        """A batch as stored, as the losses see it: with augmentation while training.
+
+        Args:
+          batch: some or all entries.
+          key: of all transforms.
+          train: whether it is learned from, rather than held out.
+        """
+        seen = {
+            name: (transform.train if train else transform.evaluate)(batch[name], key)
+            for name, transform in self.transforms.items()
+            if name in batch
+        }
+        return {**batch, **seen}
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """What can be done with a trained state, by the names of the methods of a run."""
+        codec = self.codec
+        found = {
+            "sample": self.sample is not None,
+            "encode": codec is not None and codec.encode is not None,
+            "decode": codec is not None,
+            "reconstruct": codec is not None and codec.encode is not None,
+            "interpolate": codec is not None,
+            "log_prob": self.density is not None and self.density.log_weights is not None,
+        }
+        return tuple(name for name, able in found.items() if able)
+
+    def require(self, ability: str) -> None:
+        """Raises ConfigError unless it can do that; says what it can."""
+        if ability not in self.abilities:
+            others = ", ".join(self.abilities) or "be evaluated"
+            raise ConfigError(f"this method cannot {ability.replace('_', ' ')}; it can: {others}")
+
+    def restored(self, x: Restored, name: str | None = None) -> Restored:
+        """What a network made, as data are stored; of the entry that samples are, or of another."""
+        name = name or self.makes
+        return self.transforms[name].restore(x) if name in self.transforms else x

@@ -34,6 +34,15 @@ class Cadence:
     eval_every: int
     save_every: int
 
+    @classmethod
+    def of(cls, steps: int, log_every: int | None, eval_every: int | None, save_every: int | None) -> "Cadence":
+        """The periods that are given; None: a share of all steps, up to what one would not want to wait or lose."""
+
+        def share(period: int | None, part: int, most: int) -> int:
+            return max(1, min(steps // part, most)) if period is None else period
+
+        return cls(steps, share(log_every, 20, 500), share(eval_every, 4, 20_000), share(save_every, 4, 10_000))
+
     def due(self, period: int, step: int) -> bool:
         """Whether what happens every `period` steps happens after `step`."""
         return step == self.steps or (period > 0 and step % period == 0)

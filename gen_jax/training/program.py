@@ -82,7 +82,7 @@ class Program:
             self.reduce = Microbatches(mesh, accumulate, unroll=not self.loop)
         self._out_shardings = (shardings or replicated(mesh), replicated(mesh))
         # Where every step is the same, and nothing in it is repeated, a step by itself is what a loop repeats.
-        self._uniform = all(turn.every == turn.repeat == 1 for turn in game.turns)
+        self._uniform = all(turn.always and turn.repeat == 1 for turn in game.turns)
         # What is known of a program before it is compiled, which is not to be found out twice.
         self._traced: Any = None
         self._lowered: dict[tuple[bool, ...] | None, Any] = {}

@@ -2,38 +2,24 @@
 
 import math
 from collections.abc import Mapping
-
-# Metrics of which more is better; of all others, such as losses, distances and FID, less is. A name may go on after an
-# underscore with what it depends on: precision_1k_mnist_classifier.
-LARGER_IS_BETTER = frozenset(
-    {
-        "accuracy",
-        "authenticity",
-        "coverage",
-        "density",
-        "elbo",
-        "high_quality",
-        "inception_score",
-        "log_likelihood",
-        "modes",
-        "precision",
-        "psnr",
-        "rarest_class",
-        "recall",
-        "recognised",
-        "ssim",
-    }
-)
+from typing import NamedTuple
 
 
-def larger_is_better(name: str) -> bool:
-    """Whether more of a metric is better."""
-    return any(name == known or name.startswith(f"{known}_") for known in LARGER_IS_BETTER)
+class Best(NamedTuple):
+    """What makes a step the best.
+
+    Attributes:
+      metric: its name.
+      larger: whether more of it is better.
+    """
+
+    metric: str
+    larger: bool
 
 
-def best_step(metrics: Mapping[int, Mapping[str, float | None]], name: str) -> int | None:
-    """The step whose metric `name` is best, the newest of equals; None where no step has a finite one."""
-    sign = 1.0 if larger_is_better(name) else -1.0
+def best_step(metrics: Mapping[int, Mapping[str, float | None]], best: Best) -> int | None:
+    """The step whose metric is best, the newest of equals; None where no step has a finite one."""
+    name, sign = best.metric, 1.0 if best.larger else -1.0
     ranked = []
     for step, found in metrics.items():
         value = found.get(name)
@@ -42,7 +28,7 @@ def best_step(metrics: Mapping[int, Mapping[str, float | None]], name: str) -> i
     return max(ranked)[1] if ranked else None
 
 
-def kept_steps(metrics: Mapping[int, Mapping[str, float | None]], keep: int, best: str | None) -> set[int]:
+def kept_steps(metrics: Mapping[int, Mapping[str, float | None]], keep: int, best: Best | None) -> set[int]:
     """The steps to keep.
 
     Args:

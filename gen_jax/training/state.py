@@ -1,5 +1,6 @@
 """Everything that training changes, in one pytree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -48,18 +49,31 @@ def strongly_typed(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), tree)
 
 
-def init_state(game: Game, key: jax.Array, example: Batch) -> State:
+def init_state(
+    game: Game, key: jax.Array, example: Batch, given_nets: Mapping[str, PyTree] = {}, first: Batch | None = None
+) -> State:
     """The state before the first step.
 
     Args:
       game: the method.
       key: root key of the run.
       example: a transformed batch; only shapes and dtypes should matter to the initialisers.
+      given_nets: those of the game, as an argument because what a jitted function closes over becomes a constant.
+      first: the first batch of the run as it is stored, which `game.prepare` looks at; None: it is not called.
 
     Raises:
-      ValueError: a player owns, or the game averages, a net that `game.init` does not make.
+      ValueError: a player owns, or the game averages, a net that `game.init` does not make; a net that is given has
+        other leaves than that of `init`.
     """
     nets = game.init(keys.derive(key, "init"), example)
+    for net, given in given_nets.items():
+        wanted, found = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (nets.get(net), given))
+        if wanted != found:
+            raise ValueError(f"the net {net!r} that is given has leaves {found}, but init makes {wanted}")
+    nets = {**nets, **given_nets}
+    if game.prepare is not None and first is not None:
+        seen = game.transformed(first, keys.derive(key, "transform", 0, 0), train=True)
+        nets = game.prepare(nets, seen, keys.derive(key, "prepare"))
     named = {net for player in game.players.values() for net in player.nets} | set(game.averages)
     if not named <= set(nets):
         raise ValueError(f"nets {sorted(named - set(nets))} are named by the game, but its init makes {sorted(nets)}")

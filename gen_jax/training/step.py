@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.training import keys
-from gen_jax.training.game import Array, Batch, Game, Params, PyTree, Turn
+from gen_jax.training.game import Array, Batch, Game, Now, Params, PyTree, Turn
 from gen_jax.training.reduction import Reduction, whole_batch
 from gen_jax.training.sharding import ANYWHERE, Layout
 from gen_jax.training.state import State, strongly_typed
@@ -48,11 +48,11 @@ def move(
     host, optimizer = game.optimizer(name)
 
     def part(shared: PyTree, batch: Batch, turn_keys: TurnKeys) -> tuple[PyTree, PyTree]:
-        params, variables, carry = layout.whole(shared)
-        batch = {**batch, "x": game.transform.train(batch["x"], turn_keys.transform)}
+        params, variables, now = layout.whole(shared)
+        batch = game.transformed(batch, turn_keys.transform, train=True)
 
         def objective(owned: Params) -> tuple[Array, Any]:
-            per_example, aux = player.loss({**params, **owned}, variables, batch, turn_keys.loss, carry)
+            per_example, aux = player.loss({**params, **owned}, variables, batch, turn_keys.loss, now)
             if per_example.ndim != 1:
                 raise ValueError(
                     f"the loss of player {name!r} has shape {per_example.shape}, not one value per example"
@@ -65,7 +65,7 @@ def move(
         metrics = jax.tree.map(jnp.mean, dict(aux.metrics))
         return (layout.as_state(gradients), loss, metrics, layout.as_state(updated)), aux.outputs
 
-    shared = (state.params, state.variables, state.carry)
+    shared = (state.params, state.variables, Now(state.carry, state.step))
     (gradients, loss, metrics, variables), outputs = reduce(part, shared, batch, turn_keys)
     owned = subtree(state.params, player.nets)
     updates, opt_state = optimizer.update(gradients, state.opt_state[host], owned)
@@ -169,12 +169,12 @@ def train_step(
     metrics = []
     for index, turn in enumerate(game.turns):
         take = functools.partial(play, game, index, draw, root=root, reduce=reduce, layout=layout, unroll=unroll)
-        if turn.every == 1 or (due is not None and due[index]):
+        if turn.always or (due is not None and due[index]):
             state, turn_metrics = take(state=state)
         elif due is None:
             shapes = jax.eval_shape(take, state=state)[1]
             state, turn_metrics = jax.lax.cond(
-                (state.step + 1) % turn.every == 0,
+                turn.due(state.step),
                 lambda state, take=take: take(state=state),
                 lambda state, shapes=shapes: (
                     state,

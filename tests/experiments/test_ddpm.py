@@ -9,6 +9,7 @@ from gen_jax.config import free_fields
 from gen_jax.data.field import image_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
+from gen_jax.training.game import Sampling
 
 TINY = EXPERIMENT.presets["tiny"]
 KEY = jax.random.key(0)
@@ -17,7 +18,7 @@ INFO = DataInfo("digits", image_fields((8, 8, 1)), train_size=9, held_out_size=1
 
 @pytest.mark.parametrize(("asked", "taken"), [(0, 4), (2, 2), (4, 4)])
 def test_game_says_in_how_many_steps_it_samples(asked, taken):
-    assert build(dataclasses.replace(TINY, sampling_steps=asked), INFO).sampling == ("ancestral", taken)
+    assert build(dataclasses.replace(TINY, sampling_steps=asked), INFO).sampling == Sampling("ancestral", taken)
 
 
 @pytest.mark.parametrize("asked", [1, 5])
@@ -42,7 +43,7 @@ def test_the_sampler_asked_for_is_the_one_that_samples_and_makes_the_views(monke
 
     monkeypatch.setitem(SAMPLERS, "ddim", remember)
     game = build(dataclasses.replace(TINY, sampler="ddim", sampling_steps=3), INFO)
-    assert game.sampling == ("ddim", 3)
+    assert game.sampling == Sampling("ddim", 3)
     batch = {"x": jnp.zeros((8, 8, 8, 1))}
     jax.eval_shape(lambda: game.sample({}, {}, KEY, 2))
     for view in game.views.values():

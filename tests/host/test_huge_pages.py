@@ -66,6 +66,7 @@ def test_another_c_library_is_not_asked(begun, monkeypatch):
     assert not begun
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not are_given_on_request(), reason="the kernel gives huge pages always or never")
 def test_an_experiment_runs_with_them(tmp_path):
     root = Path(huge_pages.__file__).parents[2]

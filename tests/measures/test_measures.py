@@ -2,7 +2,7 @@ import pytest
 
 from gen_jax.errors import ConfigError, NoFeatures
 from gen_jax.measures import MEASURES, QUICK, Protocol, measure
-from gen_jax.training.retention import larger_is_better
+from gen_jax.metrics.logged import reported
 
 
 def names(scores):
@@ -23,7 +23,7 @@ def test_every_score_says_what_it_depends_on(subject, vae_run):
             assert score.protocol["features"]["digest"] == "0123456789abcdef"
             assert score.name.endswith("not comparable") or score.metric.startswith(("copied", "distance_ratio"))
         if score.better is not None:
-            assert larger_is_better(score.metric) == (score.better == "larger")
+            assert reported(score.metric, made.game.reports).better == score.better
     assert any(score.protocol.get("reference", {}).get("split") == "test" for score in measure(made, ["fid"]))
 
 

@@ -10,8 +10,9 @@ from gen_jax.losses import NoiseSchedule, diffusion_elbo, linear_betas, q_sample
 from gen_jax.methods import diffusion
 from gen_jax.samplers import ancestral, respaced
 from gen_jax.training import keys
-from gen_jax.training.game import Sampling
+from gen_jax.training.game import Now, Sampling
 
+NOW = Now(None, jnp.int32(0))
 KEY = jax.random.key(0)
 MEAN, STD = -0.5, 0.6
 BETAS = linear_betas(8, 0.02, 0.5)
@@ -72,7 +73,7 @@ def test_optimal_predictor_costs_the_conditional_variance_and_a_shift_its_square
     game = game_of(OptimalNoise(shift))
     params, variables = started(game)
     evaluated = np.asarray(jax.jit(game.evaluate)(params, variables, data(n), KEY)["loss"], np.float64)
-    trained, aux = jax.jit(game.players["network"].loss)(params, variables, data(n), KEY, None)
+    trained, aux = jax.jit(game.players["network"].loss)(params, variables, data(n), KEY, NOW)
     expected = expected_loss() + shift**2
     assert abs(evaluated.mean() - expected) < 5 * evaluated.std() / np.sqrt(n)
     assert 5 * evaluated.std() / np.sqrt(n) < 0.05 * expected
@@ -85,7 +86,7 @@ def test_optimal_predictor_is_a_minimum_of_the_loss():
 
     def mean_loss(scale):
         params = {"network": {"scale": scale}}
-        return game.players["network"].loss(params, {"network": {}}, data(20_000), KEY, None)[0].mean()
+        return game.players["network"].loss(params, {"network": {}}, data(20_000), KEY, NOW)[0].mean()
 
     slope = jax.jit(jax.grad(mean_loss))
     at_optimum, above = slope(1.0), slope(1.2)
@@ -115,7 +116,7 @@ def test_network_is_in_train_mode_in_the_loss_alone():
     game = game_of(Mode())
     params, variables = started(game)
     noise = np.asarray(jax.random.normal(keys.derive(KEY, "noise"), (4, 2)))
-    trained = jax.jit(game.players["network"].loss)(params, variables, data(4), KEY, None)[0]
+    trained = jax.jit(game.players["network"].loss)(params, variables, data(4), KEY, NOW)[0]
     evaluated = jax.jit(game.evaluate)(params, variables, data(4), KEY)["loss"]
     np.testing.assert_allclose(trained, ((noise - 1) ** 2).mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(evaluated, (noise**2).mean(axis=1), rtol=1e-5)
@@ -183,7 +184,7 @@ def test_images_have_a_bound_beside_the_loss_and_the_loss_is_the_same_as_ever():
     game = image_game()
     found = jax.jit(game.evaluate)(*IMAGE_NETS, IMAGES, KEY)
     bound = jax.jit(lambda x, key: diffusion_elbo(predict, SCHEDULE, x, key))(IMAGES["x"], keys.derive(KEY, "elbo"))
-    loss, _ = jax.jit(game.players["network"].loss)(*IMAGE_NETS, IMAGES, KEY, None)
+    loss, _ = jax.jit(game.players["network"].loss)(*IMAGE_NETS, IMAGES, KEY, NOW)
     assert set(found) == {"loss", "elbo"}
     np.testing.assert_allclose(found["elbo"], bound, rtol=1e-5)
     np.testing.assert_allclose(found["loss"], loss, rtol=1e-6)
@@ -199,7 +200,7 @@ def test_points_have_no_levels_to_bound_and_nothing_to_see():
 
 
 def test_all_steps_are_taken_unless_fewer_are_asked_for():
-    assert image_game().sampling == ("ancestral", 8)
+    assert image_game().sampling == Sampling("ancestral", 8)
     few = Sampling("ancestral", 3)
     assert image_game(few).sampling is few
     x_T = jax.random.normal(keys.derive(KEY, "x_T"), (5, 4, 4, 1))

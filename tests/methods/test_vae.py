@@ -11,8 +11,9 @@ from gen_jax.losses import importance_bound
 from gen_jax.methods import vae
 from gen_jax.methods.likelihoods import bernoulli, discretized_logistic, gaussian
 from gen_jax.methods.views import spherical_path
-from gen_jax.training.game import ONE_PASS
+from gen_jax.training.game import ONE_PASS, Now
 
+NOW = Now(None, jnp.int32(0))
 KEY = jax.random.key(0)
 # Orthogonal columns, so that the posterior of z ~ N(0, I), x | z ~ N(W z + b, SIGMA^2 I) is diagonal.
 WEIGHTS = np.array([[1.0, 1.0], [1.0, -1.0], [0.5, 0.0]])
@@ -80,7 +81,7 @@ def test_elbo_is_the_evidence_less_the_divergence_from_the_true_posterior(shift)
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_beta_weighs_the_kl_in_the_loss_and_not_in_the_metrics(beta):
     game, plain = game_of(beta=beta), game_of()
-    loss, aux = jax.jit(game.players["vae"].loss)(*started(game), batch(5), KEY, None)
+    loss, aux = jax.jit(game.players["vae"].loss)(*started(game), batch(5), KEY, NOW)
     expected = jax.jit(plain.evaluate)(*started(plain), batch(5), KEY)
     for name in ("elbo", "kl", "log_likelihood"):
         np.testing.assert_allclose(aux.metrics[name], expected[name], rtol=1e-6)
@@ -91,7 +92,7 @@ def test_free_bits_floor_each_latent_dimension_in_the_loss_and_not_in_the_metric
     small, large = sorted(kl_per_dim())
     nats = (small + large) / 2
     game, plain = game_of(free_nats=nats), game_of()
-    loss, aux = jax.jit(game.players["vae"].loss)(*started(game), batch(5), KEY, None)
+    loss, aux = jax.jit(game.players["vae"].loss)(*started(game), batch(5), KEY, NOW)
     expected = jax.jit(plain.evaluate)(*started(plain), batch(5), KEY)
     np.testing.assert_allclose(aux.metrics["elbo"], expected["elbo"], rtol=1e-6)
     np.testing.assert_allclose(loss, nats + large - expected["log_likelihood"], rtol=1e-4)

@@ -12,6 +12,7 @@ from gen_jax.models.inception import InceptionV3
 from tests.metrics.test_inception import numbers, varied_images
 
 pytestmark = [
+    pytest.mark.slow,
     # Of PyTorch and of what pytorch-fid asks of SciPy.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),

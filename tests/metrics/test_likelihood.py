@@ -42,14 +42,14 @@ def log_weights(params, variables, batch, key, k):
 
 
 def game_of(density, **fields):
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         raise AssertionError("this game is not trained")
 
     standard = {
         "init": lambda key, example: {"a": {"params": {"w": jnp.float32(0.0)}}},
         "players": {"a": Player(("a",), loss, optax.sgd(0.1))},
         "turns": (Turn(("a",)),),
-        "transform": Identity(),
+        "transforms": {"x": Identity()},
         "sample": lambda params, variables, key, n: jnp.zeros((n, 2)),
         "density": density,
     }
@@ -176,7 +176,7 @@ def test_pixels_are_binarised_once_for_all_draws_and_as_they_are_for_the_elbo():
         return {"elbo": batch["x"].sum((1, 2, 3))}
 
     density = Density("binary pixels", pixels_on)
-    game = game_of(density, transform=Binarized(), evaluate=evaluate)
+    game = game_of(density, transforms={"x": Binarized()}, evaluate=evaluate)
     grey = np.full((12, 4, 4, 1), 100, np.uint8)
     state = init_state(game, jax.random.key(0), {"x": jnp.zeros((1, 4, 4, 1)), "index": jnp.zeros(1, jnp.int32)})
     found = sampler(game, grey, draws=6, at_once=1)(state)

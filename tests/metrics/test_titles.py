@@ -2,6 +2,7 @@ import pytest
 
 from gen_jax.metrics.score import Score
 from gen_jax.metrics.titles import score_names, title_of, worded
+from gen_jax.training.game import Reported
 
 FID = Score("fid_1k_mnist_classifier", "FID-1k (mnist classifier), not comparable", 3.0, "smaller", 5)
 
@@ -14,11 +15,13 @@ FID = Score("fid_1k_mnist_classifier", "FID-1k (mnist classifier), not comparabl
         ("wasserstein_distance", "Wasserstein distance"),
         ("fid_5k_inception", "FID 5k inception"),
         ("bits_per_dim", "Bits per dimension"),
+        ("nll", "Negative log-likelihood (nats)"),
         (FID.metric, FID.name),
     ],
 )
 def test_titles_are_words(metric, title):
-    assert title_of(metric, score_names([FID]), units=True) == title
+    reports = {"elbo": Reported("ELBO", "nats", "larger")}
+    assert title_of(metric, score_names([FID]), reports, units=True) == title
 
 
 def test_a_score_that_has_no_name_of_its_own_gets_words():

@@ -250,6 +250,7 @@ def test_missing_file_and_directory_are_one_line(tmp_path):
         assert str(path) in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_file_by_pytorch_is_read(tmp_path, as_zip):
@@ -268,6 +269,7 @@ def test_file_by_pytorch_is_read(tmp_path, as_zip):
         np.testing.assert_array_equal(found[key], expected.detach().numpy())
 
 
+@pytest.mark.slow
 def test_whole_module_by_pytorch_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "weights.pth")

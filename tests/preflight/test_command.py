@@ -103,6 +103,7 @@ def test_experiments_are_found_by_name_module_and_file():
         find_experiment("toy..experiment")
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_what_does_not_fit_exits_with_1(shell, tmp_path):
     flags = ("--data", "celeb_a", "--data-dir", tmp_path, "--image-size", 32768, "--batch-size", 16)

@@ -103,6 +103,7 @@ def placed(mesh: Mesh, shape: tuple[int, ...], *axes: str | None, dtype=jnp.floa
     return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, PartitionSpec(*axes)))
 
 
+@pytest.mark.slow
 def test_a_train_step_for_a_tpu(mesh):
     batch, width, rounds = 1024, 256, 5
 
@@ -126,6 +127,7 @@ def test_a_train_step_for_a_tpu(mesh):
     assert total.bytes in (4 * width * width, 2 * width * width)
 
 
+@pytest.mark.slow
 def test_a_convolution_for_a_tpu_counts_as_xla_does_and_small_channels_fill_memory(mesh):
     def loss(x, w):
         return jnp.sum(

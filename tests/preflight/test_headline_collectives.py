@@ -13,7 +13,10 @@ from gen_jax.preflight.command import find_experiment
 from gen_jax.preflight.report import preflight
 from gen_jax.preflight.topology import parse_topology
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed"),
+]
 
 FLOAT = 4
 

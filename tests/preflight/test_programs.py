@@ -72,6 +72,7 @@ def run(request, tmp_path, monkeypatch):
     return trained, setting(config, trained.dataset)
 
 
+@pytest.mark.slow
 def test_programs_are_those_that_training_dispatches(run, monkeypatch):
     trained, found = run
     assert found.resident == (trained.dataset.train.arrays is not None)

@@ -84,6 +84,7 @@ def pod():
     return preflight(toy_experiment.EXPERIMENT, IMAGES, parse_topology("v5e:2x4", 2), ("train",))
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_pod_is_compiled_for(pod):
     (train,) = pod.programs
@@ -95,6 +96,7 @@ def test_a_pod_is_compiled_for(pod):
     assert json.loads(json.dumps(pod.as_json()))["programs"][0]["roofline"]["bound"] == train.roofline.bound
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_step_of_the_loop_is_what_is_counted(pod):
     one = preflight(toy_experiment.EXPERIMENT, IMAGES, parse_topology("v5e:1x1"), ("train",)).program("train")
@@ -108,7 +110,7 @@ def wasteful(config, data):
     """The toy, with a loss whose gradient needs 512 MiB of what was computed for each example."""
     game = toy_experiment.build(config, data)
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         noise = jnp.ones((len(batch["x"]), 1 << 20))
         noise = noise + jnp.mean(batch["x"], axis=1, keepdims=True)
         scale = jnp.sum(params["mean"]["value"])
@@ -118,9 +120,10 @@ def wasteful(config, data):
     return dataclasses.replace(game, players={"mean": dataclasses.replace(game.players["mean"], loss=loss)})
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_what_does_not_fit_is_said_and_mended():
-    experiment, topology = Experiment(wasteful, {"default": CONFIG}), parse_topology("v5e:2x4")
+    experiment, topology = Experiment(wasteful, type(CONFIG)), parse_topology("v5e:2x4")
     config = dataclasses.replace(CONFIG, batch_size=512)
     dataset = described(config)
     found = preflight(experiment, config, topology, ("train",), dataset=dataset)
@@ -141,6 +144,7 @@ def test_what_does_not_fit_is_said_and_mended():
         assert preflight(experiment, changed, topology, ("train",), dataset=dataset).fits
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_jax_keeps_its_cache_and_its_devices():
     preflight(toy_experiment.EXPERIMENT, IMAGES, parse_topology("v5e:1x1"), ("sample",))

@@ -77,6 +77,7 @@ def test_environment_is_as_before_afterwards(monkeypatch):
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 @needs_libtpu
 @pytest.mark.parametrize(
     ("name", "slices", "devices", "kind"),

@@ -72,7 +72,7 @@ def test_long_labels_are_cut_to_what_tells_groups_apart_and_the_rest_is_noted(tm
     comparison = compare([tmp_path / "a", tmp_path / "b"])
     assert list(columns(comparison)) == ["learning_rate=0.001", "learning_rate=0.002"]
     (note,) = [note for note in comparison.sections[0].notes if "also differ" in note]
-    assert note == "The runs of vae also differ in latent, likelihood, free_bits, average_decay."
+    assert note == "The runs of vae also differ in average_decay, latent, likelihood, free_bits."
     vae(tmp_path / "c", **{**changed, "latent": 6})
     assert list(columns(compare(sorted(tmp_path.iterdir())))) == ["latent=4", "latent=5", "latent=6"]
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import gen_jax
 from gen_jax.data import load_dataset
+from gen_jax.data.field import point_fields
 from gen_jax.errors import ConfigError
 from gen_jax.reports.hype import image_id, mask, number_of_images, page_data, score_answers, write_hype
 from gen_jax.run.train import train_run
@@ -163,7 +164,7 @@ def test_data_of_too_few_images_are_refused(run, monkeypatch, images):
 
 
 def test_run_on_points_is_refused(run, monkeypatch):
-    monkeypatch.setattr(run, "info", dataclasses.replace(run.info, name="ring8", shape=(2,)))
+    monkeypatch.setattr(run, "info", dataclasses.replace(run.info, name="ring8", fields=point_fields()))
     with pytest.raises(ConfigError, match=r"toy-digits was trained on points \(ring8\); HYPE shows people images"):
         write_hype(run)
 

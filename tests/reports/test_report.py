@@ -13,16 +13,17 @@ from rich.console import Console
 
 import gen_jax
 from gen_jax.config import as_json
-from gen_jax.data import Split, load_dataset
+from gen_jax.data import Field, Split, load_dataset
+from gen_jax.data.field import point_fields
 from gen_jax.errors import StorageError
-from gen_jax.experiment import Experiment, parse
+from gen_jax.experiment import parse
 from gen_jax.metrics.score import Score, store_scores
-from gen_jax.reports.pictures import illustration, looks_at_data, nearest_in_parts, neighbours, tiles
+from gen_jax.reports.pictures import illustration, nearest_in_parts, neighbours, tiles
 from gen_jax.reports.report import command, gather, sample_grids, write_report
 from gen_jax.run.train import train_run
 from gen_jax.show.charts import Chart
 from gen_jax.show.grid import image_grid, write_png
-from gen_jax.training.game import Density, Sampling
+from gen_jax.training.game import Density, Sampling, View
 
 TOY = toy_experiment.EXPERIMENT.presets["default"]
 
@@ -46,7 +47,10 @@ def around_the_mean(params, variables, batch, key):
     return jnp.broadcast_to(params["mean"]["value"][None, None] + noise, shape)
 
 
-VIEWS = {"reconstructions": beside_the_mean, "interpolations": around_the_mean}
+VIEWS = {
+    "reconstructions": View(beside_the_mean, "Reconstructions", "Each beside the mean."),
+    "interpolations": View(around_the_mean, "Interpolations", "Around the mean.", looks_at_data=False),
+}
 
 
 def with_views(directory, **fields):
@@ -113,7 +117,9 @@ def test_views_are_made_of_held_out_data_from_the_whole_set_in_their_own_range(i
         jax.debug.callback(lambda **found: seen.update(found), **batch)
         return beside_the_mean(params, variables, batch, key)
 
-    run.game = dataclasses.replace(run.game, views={"reconstructions": spy})
+    run.game = dataclasses.replace(
+        run.game, views={"reconstructions": View(spy, "Reconstructions", "As they are seen.")}
+    )
     (shown,) = gather(run, dataset=digits).illustrations
     jax.effects_barrier()
     places = np.linspace(0, 358, 8).round().astype(int)
@@ -148,23 +154,6 @@ def test_data_are_looked_for_where_they_are_said_to_be(images, tmp_path):
     run.config = dataclasses.replace(run.config, data="mnist")
     report = gather(run, data_dir=str(tmp_path / "nowhere"))
     assert str(tmp_path / "nowhere") in report.missing[0]
-
-
-def test_what_a_view_looks_at_is_found_in_its_program(images):
-    run = gen_jax.load(images)
-    batch = {"x": jnp.zeros((2, 8, 8, 1)), "index": jnp.zeros(2, jnp.int32)}
-    arguments = run.state.params, run.state.variables, batch, jax.random.key(0)
-    jitted = jax.jit(beside_the_mean)
-
-    def looped(params, variables, batch, key):
-        return jax.lax.fori_loop(0, 3, lambda i, x: x + 1, batch["x"])[:, None]
-
-    def unused(params, variables, batch, key):
-        jnp.square(batch["x"])
-        return around_the_mean(params, variables, batch, key)
-
-    assert [looks_at_data(view, *arguments) for view in (beside_the_mean, jitted, looped)] == [True] * 3
-    assert [looks_at_data(view, *arguments) for view in (around_the_mean, unused)] == [False] * 2
 
 
 def test_a_generator_that_returns_training_images_is_seen_as_such(images, digits):
@@ -215,7 +204,7 @@ def test_tiles_of_a_grid_are_the_images_it_was_made_of(count, channels):
 
 def test_views_of_points_are_paths():
     rows = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
-    paths = illustration("Denoising", "From noise.", rows).shown
+    paths = illustration("Denoising", "From noise.", rows, Field("points", (2,))).shown
     assert isinstance(paths, Chart)
     assert paths.square
     assert [(list(series.x), list(series.y)) for series in paths.series][1] == ([6, 8, 10], [7, 9, 11])
@@ -224,7 +213,7 @@ def test_views_of_points_are_paths():
 
 def test_points_have_no_neighbours_worth_showing(images):
     run = gen_jax.load(images)
-    run.info = dataclasses.replace(run.info, shape=(2,))
+    run.info = dataclasses.replace(run.info, fields=point_fields())
     assert neighbours(run, load_dataset("ring8"), 4, np.zeros((512, 512, 3), np.uint8)) is None
 
 
@@ -269,7 +258,7 @@ def test_a_disk_that_does_not_take_the_page_is_one_line(images, digits, monkeypa
         write_report(gen_jax.load(images), dataset=digits)
 
 
-PRESETS = {"default": TOY, "tiny": dataclasses.replace(TOY, steps=1, widths=(7,), images_only=True)}
+OF_PRESETS = dataclasses.replace(toy_experiment.EXPERIMENT, tiny={"steps": 1, "widths": (7,), "images_only": True})
 
 
 @pytest.mark.parametrize(
@@ -283,23 +272,20 @@ PRESETS = {"default": TOY, "tiny": dataclasses.replace(TOY, steps=1, widths=(7,)
     ],
 )
 def test_command_asks_for_the_same_configuration(changes):
-    experiment = Experiment(toy_experiment.build, PRESETS)
-    config = dataclasses.replace(PRESETS[changes.get("preset", "default")], **changes)
-    words = shlex.split(shlex.join(command(experiment, config)))
+    config = dataclasses.replace(OF_PRESETS.presets[changes.get("preset", "default")], **changes)
+    words = shlex.split(shlex.join(command(OF_PRESETS, config)))
     assert words[:3] == ["python", "-m", "toy_experiment"]
-    assert parse(experiment, words[3:]) == config
+    assert parse(OF_PRESETS, words[3:]) == config
     assert len(words) <= 3 + 2 * len(changes) + 3
 
 
 def test_command_names_only_what_differs():
-    experiment = Experiment(toy_experiment.build, PRESETS)
-    config = dataclasses.replace(PRESETS["tiny"], preset="tiny", widths=(3, 4), images_only=False)
+    config = dataclasses.replace(OF_PRESETS.presets["tiny"], widths=(3, 4), images_only=False)
     expected = "python -m toy_experiment --preset tiny --widths 3 4 --no-images-only"
-    assert shlex.join(command(experiment, config)) == expected
+    assert shlex.join(command(OF_PRESETS, config)) == expected
 
 
 def test_configuration_of_a_preset_that_is_gone_is_told_by_the_default():
-    experiment = Experiment(toy_experiment.build, PRESETS)
     config = dataclasses.replace(TOY, preset="gone", steps=9)
-    assert command(experiment, config)[3:] == ["--steps", "9"]
+    assert command(OF_PRESETS, config)[3:] == ["--steps", "9"]
     assert as_json(config)["preset"] == "gone"

@@ -169,7 +169,7 @@ def test_each_field_that_differs_is_named_with_both_values(tmp_path):
         directory.check_same("toy_experiment", here)
     assert str(raised.value) == (
         f"{tmp_path} holds a run of another configuration: --batch-size is 16 there and 32 here; "
-        "--image-size is None there and 8 here; --learning-rate is 0.001 there and 0.25 here; "
+        "--image-size is None there and 8 here; --learning-rate is 0.1 there and 0.25 here; "
         "--widths is 1 2 there and 5 here "
         "(name another --run-dir, or repeat the options of the run to continue it)"
     )

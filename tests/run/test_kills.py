@@ -7,6 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
 
 import kills
+import pytest
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_that_is_killed_three_times_ends_as_one_that_was_not(tmp_path, monkeypatch):

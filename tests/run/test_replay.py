@@ -35,6 +35,8 @@ TOY = toy_experiment.EXPERIMENT
 class SpoiltConfig(toy_experiment.ToyConfig):
     """The toy with data that spoil a step."""
 
+    steps: int = 8
+    save_every: int = 3
     spoilt: tuple[int, ...] = ()
     """Examples whose loss is infinite."""
     limit: float = np.inf
@@ -45,8 +47,8 @@ def build(config, data):
     game = toy_experiment.build(config, data)
     player = game.players["mean"]
 
-    def loss(params, variables, batch, key, carry):
-        per_example, aux = player.loss(params, variables, batch, key, carry)
+    def loss(params, variables, batch, key, now):
+        per_example, aux = player.loss(params, variables, batch, key, now)
         spoilt = jnp.isin(batch["index"], jnp.array(config.spoilt or (-1,)))
         spoilt |= jax.random.normal(key, per_example.shape) > config.limit
         return per_example * jnp.where(spoilt, jnp.inf, 1.0), aux
@@ -54,10 +56,7 @@ def build(config, data):
     return dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=loss)})
 
 
-EXPERIMENT = Experiment(
-    build,
-    {"default": SpoiltConfig(**{**dataclasses.asdict(TOY.presets["default"]), "steps": 8, "save_every": 3})},
-)
+EXPERIMENT = Experiment(build, SpoiltConfig)
 
 
 def examples(*steps):
@@ -166,6 +165,7 @@ def test_bundle_has_the_batch_and_the_state_of_its_step(spoilt):
     assert [int(path.name) for path in (spoilt / "checkpoints").iterdir()] == [3]
 
 
+@pytest.mark.slow
 def test_replay_from_a_shell_with_one_device_and_no_data_finds_the_same(spoilt):
     environment = {
         **os.environ,
@@ -377,7 +377,13 @@ class Killed(BaseException):
     """The run is cut off here."""
 
 
-@pytest.mark.parametrize(("split", "at"), [("train", 3), ("train", 4), ("train", 6), ("eval", 8)])
+KILLS = [
+    ("train", 3),
+    *(pytest.param(*kill, marks=pytest.mark.slow) for kill in (("train", 4), ("train", 6), ("eval", 8))),
+]
+
+
+@pytest.mark.parametrize(("split", "at"), KILLS)
 def test_rollback_that_is_killed_and_run_again_ends_as_one_that_was_not(tmp_path, monkeypatch, rolled_back, split, at):
     options = {"spoilt": examples(2, 5), "on_nonfinite": "rollback", "keep": 9}
     really = MetricsLog.write
@@ -410,6 +416,7 @@ def test_run_that_stopped_goes_on_with_rollback(spoilt, tmp_path):
     assert json.loads((directory / "skipped.json").read_text()) == [5]
 
 
+@pytest.mark.slow
 def test_rollback_gives_up_where_it_is_not_the_batches(tmp_path):
     # The rate is NaN in every step that comes third.
     with pytest.raises(NonFiniteError) as error:

@@ -210,6 +210,7 @@ def test_digest_prints_it_and_no_more(shell, points):
     assert shell("digest", points, "--step", 2)[:2] == (0, gen_jax.load(points, 2).digest() + "\n")
 
 
+@pytest.mark.slow
 def test_digest_from_a_shell_with_one_device_is_that_of_eight(points):
     # A process of its own, without what the settings of the tests give to JAX.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]), "XLA_FLAGS": ""}
@@ -252,9 +253,7 @@ def test_run_of_an_experiment_that_is_gone_is_refused(shell, points, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(stored))
     code, _, err = shell("digest", tmp_path)
     assert code == 2
-    assert err == (
-        "error: the run's experiment experiments.gone cannot be loaded: No module named 'experiments.gone'\n"
-    )
+    assert err == ("error: the experiment experiments.gone cannot be loaded: No module named 'experiments.gone'\n")
 
 
 def test_run_of_a_script_finds_the_script_again(shell, points, tmp_path):
@@ -273,7 +272,7 @@ def test_run_of_a_script_finds_the_script_again(shell, points, tmp_path):
     script.unlink()
     code, _, err = shell("digest", run)
     assert code == 2
-    assert err.startswith(f"error: the run's experiment {script} cannot be loaded: ")
+    assert err.startswith(f"error: the experiment {script} cannot be loaded: ")
 
 
 @pytest.mark.parametrize("out", ["samples.jpg", "samples"])

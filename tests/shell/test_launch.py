@@ -274,6 +274,7 @@ def test_flags_of_the_command_are_its_own(line, arguments, monkeypatch):
     assert asked == [(tuple(arguments[0].split()), *arguments[1:])]
 
 
+@pytest.mark.slow
 def test_experiment_split_over_two_processes_trains_to_the_end_and_logs_each_line_once(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))

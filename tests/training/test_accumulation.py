@@ -124,7 +124,7 @@ def noisy(amount):
     """A perceptron that learns the norm of a point to which so much noise was added."""
     net = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(1)])
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         x = batch["x"] + amount * jax.random.normal(key, batch["x"].shape)
         error = (net.apply({"params": params["net"]}, x)[:, 0] - jnp.linalg.norm(x, axis=-1)) ** 2
         return error, Aux({"largest": x.max(1), "rows": jnp.float32(len(x))}, outputs=x)
@@ -199,7 +199,7 @@ def test_with_noise_a_step_is_the_mean_over_the_parts_with_the_keys_of_each():
 def test_batch_statistics_become_the_mean_of_what_each_part_makes_of_them():
     norm = nn.BatchNorm(use_running_average=False, momentum=0.9)
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         out, updated = norm.apply({"params": params["net"], **variables["net"]}, batch["x"], mutable=["batch_stats"])
         return (out**3).sum(1), Aux(variables={"net": updated})
 

@@ -3,6 +3,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gen_jax.shell.launch import launch
 from gen_jax.training.compilation import CompiledTogether
@@ -36,6 +37,7 @@ distributed.leave(0)
 """
 
 
+@pytest.mark.slow
 def test_no_process_runs_what_another_still_compiles(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert launch([sys.executable, "-c", SCRIPT], processes=2, devices=1) == 0

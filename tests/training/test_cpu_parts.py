@@ -78,7 +78,7 @@ def test_leaves_of_other_types_come_back_as_they_were():
 def regression():
     """The mean of the data by gradient steps, with no noise."""
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         return ((batch["x"] - params["mean"]["w"][None]) ** 2).sum(-1), Aux({"distance": jnp.abs(batch["x"]).sum(-1)})
 
     def init(key, example):
@@ -107,6 +107,7 @@ def exchanges(lowered):
     return re.findall(rf" ({operations})(?:-start)?\(", lowered.compile().as_text())
 
 
+@pytest.mark.slow
 def test_a_program_of_a_ddpm_on_two_devices_has_one_exchange(monkeypatch):
     # Of two, each device of a CPU may wait for the other in another one; XLA then ends the process.
     config = dataclasses.replace(ddpm.EXPERIMENT.presets["tiny"], channels=8, multipliers=(1,), attention=())

@@ -83,12 +83,14 @@ def run(tmp_path, monkeypatch):
     return lambda code: launch([sys.executable, "-c", MEETS + code], 2, devices=3)
 
 
+@pytest.mark.slow
 def test_processes_meet_agree_and_leave_together(run, tmp_path):
     assert run(ALL_LEAVE) == 4
     for process in range(2):
         assert (tmp_path / f"{process}.txt").read_text() == str((40, process == 0, 2, 3))
 
 
+@pytest.mark.slow
 def test_process_that_leaves_alone_does_not_wait_forever(run, tmp_path):
     assert run(ONE_LEAVES) == 3
     assert not (tmp_path / "came back").exists()
@@ -104,6 +106,7 @@ def devices_after(code, **environment):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_cpu_is_split_where_nobody_has_said_otherwise():
     assert devices_after("split_the_cpu(3)") == 3
     assert devices_after("split_the_cpu(1)") == 1

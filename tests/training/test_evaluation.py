@@ -17,7 +17,7 @@ POINTS = np.random.default_rng(0).normal(size=(19, 2)).astype(np.float32)
 
 
 def judged_game(evaluate, init=None, **fields):
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         raise AssertionError("this game is not trained")
 
     players = {"a": Player(("a",), loss, optax.sgd(0.1))}

@@ -39,7 +39,7 @@ def test_vae_gan_moves_three_players_on_three_losses_of_the_same_latents():
         return {"encoder": prior + content, "decoder": content - adversarial, "discriminator": adversarial}, z
 
     def player(name):
-        def loss(params, variables, batch, key, carry):
+        def loss(params, variables, batch, key, now):
             values, z = losses(params, batch, key)
             return values[name], Aux(outputs=z)
 
@@ -72,10 +72,10 @@ def test_infogan_has_a_trunk_that_one_player_reads_and_another_trains():
     def score(params, x):
         return params["head"]["w"] * params["trunk"]["w"] * x
 
-    def discriminator(params, variables, batch, key, carry):
+    def discriminator(params, variables, batch, key, now):
         return score(params, fake(params, key)[1]) - score(params, batch["x"][:, 0]), Aux()
 
-    def generator(params, variables, batch, key, carry):
+    def generator(params, variables, batch, key, now):
         code, x = fake(params, key)
         recognised = params["recogniser"]["w"] * params["trunk"]["w"] * x
         return (recognised - code) ** 2 - score(params, x), Aux()
@@ -100,15 +100,15 @@ def test_cyclegan_owns_nets_in_pairs_and_keeps_a_pool_of_fakes():
         x, y = batch["x"].T
         return x + params["forward"]["w"], y + params["backward"]["w"]
 
-    def generators(params, variables, batch, key, carry):
+    def generators(params, variables, batch, key, now):
         fake_y, fake_x = translate(params, batch)
         cycle = (fake_y + params["backward"]["w"] - batch["x"][:, 0]) ** 2
         adversarial = -params["critic_y"]["w"] * fake_y - params["critic_x"]["w"] * fake_x
         return cycle + adversarial, Aux(outputs=jnp.stack([fake_x, fake_y], axis=1))
 
-    def critics(params, variables, batch, key, pool):
+    def critics(params, variables, batch, key, now):
         slopes = jnp.stack([params["critic_x"]["w"], params["critic_y"]["w"]])
-        oldest = pool[-len(batch["x"]) :]
+        oldest = now.carry[-len(batch["x"]) :]
         return ((oldest - batch["x"]) * slopes[None]).sum(-1) + 0.5 * (slopes**2).sum(), Aux()
 
     def remember(pool, metrics, outputs, key):
@@ -140,11 +140,11 @@ def test_began_carries_its_balance_within_zero_and_one(gamma, ends_at):
     def fake(params, batch, key):
         return params["generator"]["w"] * jax.random.normal(key, batch["x"].shape)
 
-    def discriminator(params, variables, batch, key, k):
+    def discriminator(params, variables, batch, key, now):
         real, faked = error(params, batch["x"]), error(params, fake(params, batch, key))
-        return real - k * faked, Aux({"real": real, "fake": faked})
+        return real - now.carry * faked, Aux({"real": real, "fake": faked})
 
-    def generator(params, variables, batch, key, k):
+    def generator(params, variables, batch, key, now):
         return error(params, fake(params, batch, key)), Aux()
 
     def balance(k, metrics, outputs, key):
@@ -183,10 +183,10 @@ def test_factor_vae_discriminates_latents_from_permuted_ones(rate, decorrelated,
         features = jnp.stack([jnp.ones(len(z)), z[:, 0] * z[:, 1], z[:, 0] ** 2, z[:, 1] ** 2], axis=1)
         return features @ params["discriminator"]["w"]
 
-    def encoder(params, variables, batch, key, carry):
+    def encoder(params, variables, batch, key, now):
         return logit(params, latents(params, batch)), Aux()
 
-    def discriminator(params, variables, batch, key, carry):
+    def discriminator(params, variables, batch, key, now):
         z, order = latents(params, batch), jax.random.permutation(key, len(batch["x"]))
         permuted = jnp.stack([z[:, 0], z[order, 1]], axis=1)
         return jax.nn.softplus(-logit(params, z)) + jax.nn.softplus(logit(params, permuted)), Aux()
@@ -214,7 +214,7 @@ def test_a_vector_quantised_codebook_moves_by_averages_and_not_by_gradients():
         averages = {"count": jnp.ones(3), "sum": jnp.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])}
         return {"decoder": {"params": {"shift": jnp.ones(2)}}, "codebook": {"averages": averages}}
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         count, total = variables["codebook"]["averages"]["count"], variables["codebook"]["averages"]["sum"]
         codes = total / count[:, None]
         nearest = jnp.argmin(((batch["x"][:, None] - codes[None]) ** 2).sum(-1), axis=1)
@@ -237,7 +237,7 @@ def test_variational_parameters_of_each_example_are_rows_of_a_table():
     def init(key, example):
         return {"posteriors": {"params": {"mean": jnp.zeros(POINTS.shape), "log_var": jnp.zeros(POINTS.shape)}}}
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         mean, log_var = (params["posteriors"][name][batch["index"]] for name in ("mean", "log_var"))
         kl = 0.5 * (mean**2 + jnp.exp(log_var) - log_var - 1)
         return (kl + 0.5 * ((batch["x"] - mean) ** 2 + jnp.exp(log_var))).sum(-1), Aux()
@@ -261,10 +261,10 @@ def test_a_lazy_regulariser_shares_the_moments_of_the_loss_it_belongs_to():
     def score(params, x):
         return x @ params["critic"]["w"]
 
-    def adversarial(params, variables, batch, key, carry):
+    def adversarial(params, variables, batch, key, now):
         return jax.nn.softplus(-score(params, batch["x"])), Aux()
 
-    def r1(params, variables, batch, key, carry):
+    def r1(params, variables, batch, key, now):
         gradients = jax.vmap(jax.grad(lambda x: score(params, x)))(batch["x"])
         return 4 * 0.5 * (gradients**2).sum(-1), Aux()
 

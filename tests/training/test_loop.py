@@ -138,3 +138,19 @@ def test_finite_metrics_pass_and_others_are_named(value):
         NonFiniteError, match=r"^kl, nll stopped being finite at or before step 3; there is no checkpoint"
     ):
         check_finite({"loss": 1.0, "kl": value, "nll": value}, 3, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "asked", "expected"),
+    [
+        (10_000, (None, None, None), (500, 2_500, 2_500)),
+        (800_000, (None, None, None), (500, 20_000, 10_000)),
+        (4_000, (None, None, None), (200, 1_000, 1_000)),
+        (3, (None, None, None), (1, 1, 1)),
+        (1, (None, None, None), (1, 1, 1)),
+        (4_000, (0, 0, 0), (0, 0, 0)),
+        (4_000, (7, None, 9_000), (7, 1_000, 9_000)),
+    ],
+)
+def test_periods_that_are_not_given_are_a_share_of_the_steps(steps, asked, expected):
+    assert Cadence.of(steps, *asked) == Cadence(steps, *expected)

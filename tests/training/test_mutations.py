@@ -4,6 +4,10 @@ import collections
 import importlib.util
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 SPEC = importlib.util.spec_from_file_location("damage", Path(__file__).parents[1] / "soak" / "damage.py")
 damage = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(damage)

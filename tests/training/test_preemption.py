@@ -138,6 +138,7 @@ sys.exit(75)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begin", "number"), [(0, signal.SIGINT), (5000, signal.SIGTERM)])
 def test_all_processes_stop_after_the_same_step_if_one_is_told_to(begin, number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

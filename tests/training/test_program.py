@@ -41,11 +41,11 @@ def adversarial_game():
     def score(params, x):
         return mlp.apply(params["critic"], x).sum(-1)
 
-    def critic(params, variables, batch, key, carry):
+    def critic(params, variables, batch, key, now):
         real, faked = score(params, batch["x"]), score(params, fake(params, batch, key))
         return jax.nn.softplus(-real) + jax.nn.softplus(faked), Aux({"real": real})
 
-    def generator(params, variables, batch, key, carry):
+    def generator(params, variables, batch, key, now):
         return jax.nn.softplus(-score(params, fake(params, batch, key))), Aux(outputs=batch["x"])
 
     def remember(carry, metrics, outputs, key):
@@ -69,9 +69,9 @@ def lazy_game():
     """Two weights against each other in turns of every kind: repeated, lazy with and without a batch, looking again."""
 
     def error(own, other):
-        def loss(params, variables, batch, key, carry):
+        def loss(params, variables, batch, key, now):
             noise = jax.random.uniform(key, batch["x"].shape)
-            return ((params[own]["w"] * batch["x"] - params[other]["w"] * noise - carry) ** 2).sum(-1), Aux()
+            return ((params[own]["w"] * batch["x"] - params[other]["w"] * noise - now.carry) ** 2).sum(-1), Aux()
 
         return loss
 
@@ -119,6 +119,7 @@ def run_on_devices(count):
     return *jax.device_get((state, history)), whole
 
 
+@pytest.mark.slow
 def test_one_device_and_eight_give_the_same_curves():
     (one, one_curve, _), (eight, eight_curve, whole) = run_on_devices(1), run_on_devices(8)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-6), one_curve, eight_curve)
@@ -127,6 +128,7 @@ def test_one_device_and_eight_give_the_same_curves():
     assert len({float(metrics[0]["critic_loss"]) for metrics in one_curve}) == 6
 
 
+@pytest.mark.slow
 def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
     game, mesh = lazy_game(), make_mesh(jax.devices()[:1])
     python, one_by_one = run(game, resident(game, POINTS, 8), mesh, 6, loop=False)
@@ -142,7 +144,7 @@ def test_a_loop_on_the_device_and_one_in_python_play_the_same_game():
 def linear_game(look=lambda x: None, repeat=2):
     """One weight, moved by the mean of the points' first dimension; what is quickest to compile."""
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         look(batch["x"])
         return params["a"]["w"] * batch["x"][:, 0], Aux()
 
@@ -198,7 +200,7 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
         def train(self, x, key):
             return jax.random.normal(key, x.shape)
 
-    def look(params, variables, batch, key, carry):
+    def look(params, variables, batch, key, now):
         return batch["x"][:, 0] * params["a"]["w"], Aux(outputs=batch["x"])
 
     def remember(carry, metrics, outputs, key):
@@ -215,6 +217,7 @@ def test_a_transform_has_a_key_of_its_own_for_each_batch():
         np.testing.assert_array_equal(seen, jax.random.normal(key, (8, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeat", [1, 2])
 @pytest.mark.parametrize("loop", [False, True, None], ids=["unrolled", "looped", "as it likes"])
 def test_what_a_program_was_traced_to_is_not_kept(loop, repeat):
@@ -252,7 +255,7 @@ def convolving_game(taps, repeat, look=lambda: None):
     """A kernel of so many taps that is moved by a pixel of what it makes of points."""
 
     # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         look()
         images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
         return convolution(images, params["a"]["w"])[:, 0, 0, 0], Aux()

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
 
 # XLA compiles for one CPU device by other passes, which is why a reproducible run has at least two.
 COUNTS = (2, 4, 8)
+# Of the layouts the quick tests see the fewest devices and the most.
+counts = pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow), 8])
 ways = pytest.mark.parametrize("unroll", [True, False], ids=["unrolled", "looped"])
 
 
@@ -49,7 +51,7 @@ def test_a_tree_adds_neighbours_first():
 
 
 @ways
-@pytest.mark.parametrize("count", COUNTS)
+@counts
 def test_the_order_of_the_sum_is_the_tree_on_any_devices(count, unroll):
     values = np.float32([1e8, 1, -1e8, 1, 1, 1, 1e8, -1e8])
 
@@ -61,7 +63,7 @@ def test_the_order_of_the_sum_is_the_tree_on_any_devices(count, unroll):
 
 
 @ways
-@pytest.mark.parametrize("count", COUNTS)
+@counts
 def test_means_are_those_of_the_whole_batch_and_values_come_in_order(count, unroll):
     x = np.arange(64, dtype=np.float32).reshape(32, 2)
 
@@ -80,7 +82,7 @@ def test_means_are_those_of_the_whole_batch_and_values_come_in_order(count, unro
 
 
 @ways
-@pytest.mark.parametrize("count", COUNTS)
+@counts
 def test_what_is_computed_across_examples_is_computed_within_a_shard(count, unroll):
     x = np.random.default_rng(0).integers(0, 100, (32, 3)).astype(np.float32)
 
@@ -126,6 +128,7 @@ class Everything(nn.Module):
 
 # Written out, as on every CPU. In a loop XLA's CPU backend reassociates the backward pass of attention otherwise where
 # a device has one shard alone; what accelerators do there has not been tried.
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
     net = Everything(dtype)
@@ -148,6 +151,7 @@ def test_gradients_have_the_same_bits_on_two_four_and_eight_devices(dtype):
     assert bits(2) == bits(4) == bits(8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), [("vae", "float32"), ("dcgan", "bfloat16")])
 def test_an_experiment_learns_the_same_bits_on_two_four_and_eight_devices(name, precision):
     experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT

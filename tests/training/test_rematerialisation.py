@@ -36,7 +36,7 @@ def block(w, x):
     return checkpoint_name(jnp.sin(w * jnp.sin(w * jnp.sin(w * x))), BLOCK)
 
 
-def chain(params, variables, batch, key, carry):
+def chain(params, variables, batch, key, now):
     x = batch["x"] + jax.random.normal(key, batch["x"].shape)
     for _ in range(3):
         x = block(params["a"]["w"], x)
@@ -96,17 +96,17 @@ def test_a_game_learns_the_same_with_the_same_noise():
 def test_everything_else_of_the_game_is_as_it_was():
     game = game_of(chain)
     again = rematerialised(game)
-    assert (again.init, again.turns, again.sample, again.transform) == (
+    assert (again.init, again.turns, again.sample, again.transforms) == (
         game.init,
         game.turns,
         game.sample,
-        game.transform,
+        game.transforms,
     )
     assert (again.players["a"].nets, again.players["a"].optimizer) == (("a",), game.players["a"].optimizer)
 
 
 def test_a_penalty_on_a_slope_is_differentiated_again():
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         def critic(x):
             return block(params["a"]["w"], block(params["a"]["w"], x)).sum(1)
 

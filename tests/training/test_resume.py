@@ -39,12 +39,12 @@ def noisy_game():
     def normed(params, variables, x):
         return norm.apply({"params": params["norm"], **variables["norm"]}, x, mutable=["batch_stats"])
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         x, updated = normed(params, variables, batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape))
-        error = ((x * params["scale"]["w"][None] - carry[None]) ** 2).sum(-1)
+        error = ((x * params["scale"]["w"][None] - now.carry[None]) ** 2).sum(-1)
         return error, Aux({"x": x[:, 0]}, {"norm": updated})
 
-    def decay(params, variables, batch, key, carry):
+    def decay(params, variables, batch, key, now):
         return jnp.full(len(batch["x"]), (params["scale"]["w"] ** 2).sum()), Aux()
 
     def update(carry, metrics, outputs, key):

@@ -7,10 +7,11 @@ import optax
 import pytest
 from toy_games import scalar_nets, start, toy_game
 
-from gen_jax.data import Identity, Unit
+from gen_jax.data import Field, Identity, Unit
 from gen_jax.preflight.collectives import collectives
 from gen_jax.training import Player, Turn
 from gen_jax.training import keys as key_paths
+from gen_jax.training.game import Given
 from gen_jax.training.sampling import Sampler
 from gen_jax.training.sharding import make_mesh
 
@@ -18,7 +19,7 @@ KEY = jax.random.key(5)
 
 
 def sampled_game(sample, init=None, **fields):
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         raise AssertionError("this game is not trained")
 
     players = {"a": Player(("a",), loss, optax.sgd(0.1))}
@@ -63,7 +64,8 @@ def test_conditions_are_cut_into_the_same_chunks():
         assert label.shape == (n,)
         return point + label[:, None].astype(jnp.float32)
 
-    game = sampled_game(sample)
+    given = {"label": Given(Field("label", values=10)), "point": Given(Field("points", (2,)))}
+    game = sampled_game(sample, given=given)
     label, point = np.arange(10, dtype=np.int32), np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
     found = Sampler(game, make_mesh(), chunk=4)(start(game), KEY, 10, label=label, point=point)
     np.testing.assert_array_equal(found, point + label[:, None].astype(np.float32))

@@ -134,6 +134,7 @@ def share_split(state, parts):
     return sum(leaf.size for leaf in split) / sum(leaf.size for leaf in leaves)
 
 
+@pytest.mark.slow
 def test_activations_that_are_computed_again_give_the_same_with_dropout():
     agree(learned("ddpm", remat=True), learned("ddpm"), beginning("ddpm"), 1e-4)
     network = Blocks(jnp.float32)
@@ -143,6 +144,7 @@ def test_activations_that_are_computed_again_give_the_same_with_dropout():
     assert np.abs(draw(params, jax.random.key(0)) - draw(params, jax.random.key(1))).max() > 0.01
 
 
+@pytest.mark.slow
 def test_so_does_a_state_split_over_devices_with_a_penalty_on_slopes():
     state, metrics = learned("wgan_gp", devices=8, fsdp=4, remat=True)
     agree((state, metrics), learned("wgan_gp"), beginning("wgan_gp"), 1e-3)
@@ -174,6 +176,7 @@ def test_networks_compute_forwards_and_backwards_in_the_precision_asked_for(name
 IN_PARTS = {"accumulate": 2, "precision": "bfloat16"}
 
 
+@pytest.mark.slow
 def test_what_is_learned_in_bfloat16_is_kept_in_float32():
     state, metrics = learned("ddpm", **IN_PARTS)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves((state, metrics))} == {"float32", "int32"}
@@ -182,6 +185,7 @@ def test_what_is_learned_in_bfloat16_is_kept_in_float32():
         assert (leaf != leaf.astype(jnp.bfloat16).astype(np.float32)).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_all_options_together_learn_on_eight_devices_what_one_does():
     state, metrics = learned("ddpm", devices=8, fsdp=4, remat=True, **IN_PARTS)
     alone = learned("ddpm", **IN_PARTS)

@@ -147,7 +147,7 @@ def deep_game():
     """A perceptron that learns the norm of a point: leaves that can be split and others, moments, averages, noise."""
     net = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(24), nn.tanh, nn.Dense(1)])
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         x = batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape)
         return (net.apply({"params": params["net"]}, x)[:, 0] - jnp.linalg.norm(x, axis=-1)) ** 2, Aux()
 
@@ -179,7 +179,10 @@ def alone():
     return trained(make_mesh(jax.devices()[:1]), 10)
 
 
-@pytest.mark.parametrize(("count", "fsdp", "loop"), [(8, 4, False), (8, 8, True), (2, 2, False)])
+@pytest.mark.parametrize(
+    ("count", "fsdp", "loop"),
+    [(8, 4, False), *(pytest.param(*layout, marks=pytest.mark.slow) for layout in ((8, 8, True), (2, 2, False)))],
+)
 def test_a_sharded_run_learns_what_one_device_does(alone, count, fsdp, loop):
     mesh = make_mesh(jax.devices()[:count], fsdp=fsdp)
     state, loss = trained(mesh, 10, loop=loop)
@@ -214,7 +217,7 @@ def compiled_step(game, fsdp, example, batch_size=16, **options):
     return collectives(program.lower(wanted).compile().as_text()), split, everything
 
 
-@pytest.mark.parametrize("fsdp", [4, 8])
+@pytest.mark.parametrize("fsdp", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_only_parameters_are_gathered_and_only_gradients_are_added_up(fsdp):
     found, split, everything = compiled_step(deep_game(), fsdp, POINTS)
     assert {each.kind for each in found} <= {"all-gather", "all-reduce", "reduce-scatter"}
@@ -234,7 +237,7 @@ def blind_game(look):
     """A net that is trained on noise alone, as a generator is: no data says that the batch is split."""
     net = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(32), nn.tanh, nn.Dense(8)])
 
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         z = jax.random.normal(key, (len(batch["x"]), 2))
         output = net.apply({"params": params["net"]}, z)
         jax.debug.inspect_array_sharding(z, callback=look)
@@ -248,7 +251,7 @@ def blind_game(look):
     )
 
 
-@pytest.mark.parametrize("fsdp", [1, 4, 8])
+@pytest.mark.parametrize("fsdp", [1, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_noise_is_split_as_the_batch_is(fsdp):
     seen = []
     found, split, everything = compiled_step(blind_game(seen.append), fsdp, POINTS)
@@ -288,6 +291,7 @@ def test_a_checkpoint_of_a_sharded_run_is_restored_to_the_bit_on_another_mesh(tm
     assert found.params["net"]["layers_2"]["kernel"].addressable_shards[0].data.shape == (16, 24 // shards)
 
 
+@pytest.mark.slow
 def test_a_run_may_change_its_sharding_each_time_it_is_continued(tmp_path):
     def train(name, **changes):
         config = dataclasses.replace(

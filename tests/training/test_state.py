@@ -12,7 +12,7 @@ from gen_jax.training import keys as key_paths
 from gen_jax.training.state import leaves_by_name
 
 
-def free(params, variables, batch, key, carry):
+def free(params, variables, batch, key, now):
     raise AssertionError("no loss is called when a state is made")
 
 

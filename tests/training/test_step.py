@@ -15,7 +15,7 @@ loops = pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"
 
 @loops
 def test_a_player_changes_nothing_that_it_does_not_own(loop):
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         both = {net: {"stats": {"n": variables[net]["stats"]["n"] + 1}} for net in ("a", "b")}
         return per_example(batch, params["a"]["w"] * params["b"]["w"]), Aux(variables=both)
 
@@ -41,7 +41,7 @@ def test_parameters_are_projected_after_the_update(loop):
         return jax.tree.map(lambda w: jnp.clip(w, -0.5, 0.5), owned)
 
     # Gradient 4w - 2, so from 0 a step of 1/4 goes to 1/2 and one of 1 to 2, which is clipped to 1/2, where it is 0.
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         return per_example(batch, 2 * params["a"]["w"] ** 2 - 2 * params["a"]["w"]), Aux()
 
     players = {"a": Player(("a",), loss, optax.sgd(1.0), clip), "b": Player(("b",), linear("b", -3.0), optax.sgd(1.0))}
@@ -82,7 +82,7 @@ def test_statistics_of_batches_change_only_by_the_loss_of_their_owner():
     norm = nn.BatchNorm(use_running_average=False, momentum=0.75)
 
     def look(scale):
-        def loss(params, variables, batch, key, carry):
+        def loss(params, variables, batch, key, now):
             held = {"params": params["critic"], **variables["critic"]}
             output, updated = norm.apply(held, scale * batch["x"], mutable=["batch_stats"])
             return output[:, 0] * params["generator"]["w"], Aux(variables={"critic": updated})
@@ -111,7 +111,7 @@ def test_statistics_of_batches_change_only_by_the_loss_of_their_owner():
 
 
 def test_a_loss_that_gives_some_of_the_variables_keeps_the_others():
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         return per_example(batch, params["a"]["w"]), Aux(variables={"a": {"counts": {"n": jnp.int32(7)}}})
 
     def init(key, example):
@@ -143,7 +143,7 @@ def test_a_shared_optimizer_moves_with_the_same_moments(loop):
     ids=["mean", "column", "broadcast"],
 )
 def test_a_loss_that_is_not_one_value_per_example_is_named(shaped, shape):
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         return shaped(per_example(batch, params["b"]["w"])), Aux()
 
     turns = (Turn(("a",)), Turn(("b",)))
@@ -208,8 +208,8 @@ def test_the_loss_of_the_only_player_is_called_loss():
 @loops
 def test_the_dtypes_of_the_state_are_its_own_from_step_to_step(loop):
     # What weak types decide, an arithmetic with bfloat16, would change when a saved state is restored without them.
-    def loss(params, variables, batch, key, carry):
-        return per_example(batch, params["a"]["w"]) * carry, Aux()
+    def loss(params, variables, batch, key, now):
+        return per_example(batch, params["a"]["w"]) * now.carry, Aux()
 
     turns = (Turn(("a",), carry_update=lambda carry, metrics, outputs, key: jnp.where(carry > 0, 1.0, 0.0)),)
     state = after(moves("a", nets={"a": 1.0}, losses=(loss,), turns=turns, carry=0.5), 2, loop=loop)
@@ -218,7 +218,7 @@ def test_the_dtypes_of_the_state_are_its_own_from_step_to_step(loop):
 
 
 def test_a_step_is_a_function_of_the_state_and_the_root_key():
-    def loss(params, variables, batch, key, carry):
+    def loss(params, variables, batch, key, now):
         return (params["a"]["w"] - jax.random.normal(key, (4,)) - batch["x"][:, 0]) ** 2, Aux()
 
     game: Game = moves("a", nets={"a": 0.0}, losses=(loss,), turns=(Turn(("a",), repeat=2),), optimizer=optax.adam(0.1))

@@ -42,7 +42,7 @@ def test_players_of_a_turn_see_the_old_parameters_and_the_next_turn_the_new(turn
 
 @loops
 def test_each_repeat_sees_a_fresh_batch_unless_told_to_look_again(loop):
-    def look(params, variables, batch, key, carry):
+    def look(params, variables, batch, key, now):
         return per_example(batch, params["a"]["w"]), Aux(outputs=batch["x"][0, 0])
 
     def remember(carry, metrics, outputs, key):
@@ -72,7 +72,7 @@ def test_a_lazy_turn_is_taken_in_steps_that_are_multiples(loop):
 
 @loops
 def test_a_lazy_turn_keeps_the_numbers_of_its_batches_when_it_is_not_taken(loop):
-    def look(params, variables, batch, key, carry):
+    def look(params, variables, batch, key, now):
         return per_example(batch, params["a"]["w"]), Aux({"x": batch["x"][:, 0]})
 
     turns = (Turn(("a",)), Turn(("a",), repeat=2, every=2), Turn(("a",)))
@@ -83,8 +83,8 @@ def test_a_lazy_turn_keeps_the_numbers_of_its_batches_when_it_is_not_taken(loop)
 
 @loops
 def test_the_carry_is_updated_from_mean_metrics_outputs_and_a_key_of_its_own(loop):
-    def loss(params, variables, batch, key, carry):
-        metrics = {"each": jnp.arange(4.0) + carry["each"], "one": jnp.float32(5.0)}
+    def loss(params, variables, batch, key, now):
+        metrics = {"each": jnp.arange(4.0) + now.carry["each"], "one": jnp.float32(5.0)}
         return per_example(batch, params["a"]["w"] + 0.5), Aux(metrics, outputs=batch["x"])
 
     def update(carry, metrics, outputs, key):
@@ -103,8 +103,8 @@ def test_the_carry_is_updated_from_mean_metrics_outputs_and_a_key_of_its_own(loo
 
 
 def test_losses_see_the_carry_of_the_turn_before():
-    def loss(params, variables, batch, key, carry):
-        return per_example(batch, params["a"]["w"] * carry), Aux()
+    def loss(params, variables, batch, key, now):
+        return per_example(batch, params["a"]["w"] * now.carry), Aux()
 
     turns = (Turn(("a",), repeat=2, carry_update=lambda carry, metrics, outputs, key: carry + 1), Turn(("a",)))
     game = moves("a", nets={"a": 0.0}, losses=(loss,), turns=turns, carry=1.0)
@@ -115,7 +115,7 @@ def test_losses_see_the_carry_of_the_turn_before():
 def test_all_players_of_a_turn_see_the_same_key_and_batch_and_no_other_turn_does(name):
     seen = []
 
-    def look(params, variables, batch, key, carry):
+    def look(params, variables, batch, key, now):
         data = {"key": jax.random.key_data(key), "index": batch["index"]}
         return per_example(batch, params["a"]["w"] + params["b"]["w"]), Aux(outputs=data[name])
 

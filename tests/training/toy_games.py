@@ -19,16 +19,10 @@ def scalar_nets(**values):
     return lambda key, example: {net: {"params": {"w": jnp.array(value)}} for net, value in values.items()}
 
 
-def no_samples(params, variables, key, n):
-    """The sampler of a game that is only trained."""
-    return jnp.zeros((n, 2))
-
-
 def toy_game(init, players, turns, **fields):
     """A game on points as they are."""
-    return Game(
-        **{"init": init, "players": players, "turns": turns, "transform": Identity(), "sample": no_samples} | fields
-    )
+    transforms = {"x": fields.pop("transform", Identity())}
+    return Game(**{"init": init, "players": players, "turns": turns, "transforms": transforms} | fields)
 
 
 def start(game, seed=0):
@@ -68,7 +62,7 @@ def per_example(batch, value):
 
 def linear(net, slope):
     """A loss whose gradient in the weight of `net` is `slope` everywhere."""
-    return lambda params, variables, batch, key, carry: (per_example(batch, slope * params[net]["w"]), Aux())
+    return lambda params, variables, batch, key, now: (per_example(batch, slope * params[net]["w"]), Aux())
 
 
 def moves(*names, nets, losses, turns, optimizer=None, **fields):

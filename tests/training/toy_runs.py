@@ -23,8 +23,10 @@ POINTS = np.random.default_rng(0).normal([1.0, -2.0], 1.0, (24, 2)).astype(np.fl
 def fit_a_point(where=lambda x, step: x):
     """One player pulls a point to the data; `where` may spoil what it sees of them, by the count of its turns."""
 
-    def loss(params, variables, batch, key, carry):
-        return ((params["a"]["w"][None] - where(batch["x"], carry)) ** 2).sum(-1), Aux({"first": params["a"]["w"][0]})
+    def loss(params, variables, batch, key, now):
+        return ((params["a"]["w"][None] - where(batch["x"], now.carry)) ** 2).sum(-1), Aux(
+            {"first": params["a"]["w"][0]}
+        )
 
     turn = Turn(("a",), carry_update=lambda carry, metrics, outputs, key: carry + 1)
     return toy_game(

@@ -31,6 +31,7 @@ def order(workload):
     return Order(workload, images, "cpu", "float32", {})
 
 
+@pytest.mark.slow
 def test_steps_are_those_of_the_experiment():
     subject = gen_jax_side.build(order(TRAINS))
     # 64-8-2x2 and 2-8-64, with biases.
@@ -41,6 +42,7 @@ def test_steps_are_those_of_the_experiment():
     assert subject.disagreement() is None
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_with_a_new_key_each_time(monkeypatch):
     subject = gen_jax_side.build(order(SAMPLES))
     drawn, draw = [], subject._sampler

@@ -19,6 +19,8 @@ from gen_jax.run.setup import example, initial_state
 from gen_jax.samplers import ancestral, ddim, respaced
 from gen_jax.training import keys
 
+pytestmark = pytest.mark.slow
+
 try:
     import torch
 

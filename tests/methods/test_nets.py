@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax.methods.forward import forward, init, mode
+from gen_jax.methods.nets import Nets, init, mode
+from gen_jax.training.keys import derive
 
 KEY = jax.random.key(0)
 
@@ -25,6 +26,12 @@ class Normed(nn.Module):
     @nn.compact
     def __call__(self, x, *, train):
         return nn.BatchNorm(not train, momentum=0.9, epsilon=0.0)(x)
+
+
+def forward(net, module, params, variables, *inputs, train, key=None):
+    """The output of one net, and its variables afterwards."""
+    nets = Nets({net: module}, params, variables, train=train)
+    return nets(net, *inputs, key=key), nets.aux().variables[net]
 
 
 def split(variables):
@@ -72,3 +79,23 @@ def test_a_network_gets_its_own_parameters():
     params = {"net": {"scale": jnp.float32(2.0)}, "other": {"scale": jnp.float32(5.0)}}
     output, _ = forward("other", Plain(), params, {"net": {}, "other": {}}, jnp.ones((1, 1)), train=True)
     np.testing.assert_array_equal(output, [[5.0]])
+
+
+def test_every_call_has_dropout_of_its_own_and_the_first_that_of_its_name():
+    x, empty = jnp.ones((8, 8)), {"net": {}}
+    nets = Nets({"net": Dropping()}, empty, empty, KEY, train=True)
+    first, second = np.asarray(nets("net", x)), np.asarray(nets("net", x))
+    assert (first != second).any()
+    named, _ = forward("net", Dropping(), empty, empty, x, train=True, key=derive(KEY, "net"))
+    np.testing.assert_array_equal(first, named)
+
+
+def test_statistics_move_on_from_call_to_call():
+    x = jnp.array([[1.0], [3.0]])
+    params, variables = split(init(Normed(), KEY, x))
+    nets = Nets({"net": Normed()}, params, variables, train=True)
+    nets("net", x)
+    nets("net", x)
+    # 0.9 (0.9 * 0 + 0.1 * 2) + 0.1 * 2
+    np.testing.assert_allclose(nets.aux().variables["net"]["batch_stats"]["BatchNorm_0"]["mean"], [0.38], rtol=1e-5)
+    np.testing.assert_array_equal(variables["net"]["batch_stats"]["BatchNorm_0"]["mean"], [0.0])
