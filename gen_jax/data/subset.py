@@ -28,7 +28,7 @@ def subset(dataset: Dataset, count: int | None) -> Dataset:
         )
     rng = np.random.default_rng(0)
     order = rng.permutation(train.size)
-    if classes and train.arrays is not None:
+    if train.arrays is not None and "label" in train.arrays:
         label = train.arrays["label"][order]
         # The first of each class, then the second of each, …
         rank = np.empty(train.size, np.int64)

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from gen_jax.data import Dataset, Split
+from gen_jax.data import Dataset, Field, Split
 from gen_jax.loaded import Run
 from gen_jax.metrics.evenly import evenly_spread
 from gen_jax.metrics.neighbours import nearest
-from gen_jax.run.views import compiled_view, spread, view_batch
+from gen_jax.run.views import arranged, compiled_view, spread, view_batch
 from gen_jax.show.charts import Chart, Series
 from gen_jax.show.grid import image_grid
 from gen_jax.show.pictures import Image, picture
@@ -44,17 +44,19 @@ def illustrations(run: Run, dataset: Dataset | None) -> tuple[list[Illustration]
             continue
         key = keys.derive(jax.random.key(run.config.seed), "view", name)
         rows = compiled_view(run.game, view, run.mesh)(run.state, batch, key)
-        found.append(illustration(view.title, view.caption, rows))
+        found.append(illustration(view.title, view.caption, rows, run.info.x))
     return found, left_out
 
 
-def illustration(title: str, caption: str, rows: np.ndarray) -> Illustration:
-    """What a view shows as a grid of images (rows, columns, H, W, C), or as paths of points (rows, columns, 2)."""
+def illustration(title: str, caption: str, rows: np.ndarray, field: Field) -> Illustration:
+    """What a view shows, (rows, columns, *shape): images, paths of points, or a picture by the kind of field."""
     if rows.ndim == 5:
         # Pairs stand one below the other, since most screens are wider than high.
         rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 else rows
         grid = image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1], least_side=1)
         return Illustration(title, caption, picture(grid))
+    if field.kind != "points":
+        return Illustration(title, caption, picture(arranged(rows, field)))
     paths = [
         Series(f"row {number}", path[:, 0].tolist(), path[:, 1].tolist(), colour=number, points=True)
         for number, path in enumerate(rows, start=1)

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from gen_jax.data import Dataset, Field, Split
 from gen_jax.data.info import DataInfo
 from gen_jax.run.setup import example
-from gen_jax.show.grid import compared, picture, samples_for
+from gen_jax.show.grid import COMPARED, compared, picture, samples_for
 from gen_jax.training import keys
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game, View
@@ -114,5 +114,6 @@ class Grid:
 
 def arranged(rows: np.ndarray, field: Field, centres: np.ndarray | None = None) -> np.ndarray:
     """Rows of a view (rows, columns, *shape) as one picture; pairs stand one below the other, as screens are wide."""
-    rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 else rows
-    return picture(rows.reshape(-1, *rows.shape[2:]), field, None, centres, rows.shape[1])
+    is_tiled = field.kind not in ("points", *COMPARED)
+    rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 and is_tiled else rows
+    return picture(rows.reshape(-1, *rows.shape[2:]), field, centres=centres, columns=rows.shape[1])

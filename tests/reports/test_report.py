@@ -13,7 +13,7 @@ from rich.console import Console
 
 import gen_jax
 from gen_jax.config import as_json
-from gen_jax.data import Split, load_dataset
+from gen_jax.data import Field, Split, load_dataset
 from gen_jax.data.field import point_fields
 from gen_jax.errors import StorageError
 from gen_jax.experiment import parse
@@ -204,7 +204,7 @@ def test_tiles_of_a_grid_are_the_images_it_was_made_of(count, channels):
 
 def test_views_of_points_are_paths():
     rows = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
-    paths = illustration("Denoising", "From noise.", rows).shown
+    paths = illustration("Denoising", "From noise.", rows, Field("points", (2,))).shown
     assert isinstance(paths, Chart)
     assert paths.square
     assert [(list(series.x), list(series.y)) for series in paths.series][1] == ([6, 8, 10], [7, 9, 11])

@@ -19,7 +19,7 @@ from gen_jax.experiment import Experiment
 from gen_jax.preflight import data
 from gen_jax.preflight.data import entries, is_resident, row_shapes, row_types
 from gen_jax.preflight.programs import Setting
-from gen_jax.run import train as module
+from gen_jax.run import data as module
 from gen_jax.run.replay import GivenBatches
 from gen_jax.run.rollback import Rollback
 from gen_jax.run.train import TrainingRun, train_run
@@ -83,19 +83,28 @@ def build(config, data):
     game = toy_experiment.build(config, data)
     player = game.players["mean"]
 
-    def loss(params, variables, batch, key, carry):
-        per_example, aux = player.loss(params, variables, batch, key, carry)
+    def loss(params, variables, batch, key, now):
+        per_example, aux = player.loss(params, variables, batch, key, now)
         weight = 1.0
         for number, name in enumerate(sorted(set(batch) - {"x"})):
             rows = batch[name].astype(jnp.float32).reshape(len(per_example), -1)
             weight += (number + 1) * jnp.mean(rows, axis=1) / 1e4
         return per_example * weight, aux
 
-    return dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=loss)})
+    streams = ("texts", "sounds")
+    return dataclasses.replace(game, players={"mean": dataclasses.replace(player, loss=loss)}, streams=streams)
 
 
-CONFIG = dataclasses.replace(toy_experiment.EXPERIMENT.presets["default"], data="made", learning_rate=0.01)
-EXPERIMENT = Experiment(build, {"default": CONFIG})
+@dataclasses.dataclass(frozen=True)
+class MadeConfig(toy_experiment.ToyConfig):
+    """The toy on data made here."""
+
+    data: str = "made"
+    learning_rate: float = 0.01
+
+
+CONFIG = MadeConfig()
+EXPERIMENT = Experiment(build, MadeConfig)
 
 
 @pytest.fixture(params=[resident, streaming], ids=["resident", "mixed"])
@@ -196,7 +205,7 @@ def test_programs_of_preflight_are_those_that_training_dispatches(streams, tmp_p
 
     monkeypatch.setattr(training_program, "compiled_together", stop)
     program = trained.setup.program(trained.setup.source(streams.train_streams, 0))
-    state = trained.setup.begin(Checkpoints(epath.Path(tmp_path) / "none"))[1]
+    state = trained.setup.begin(Checkpoints(epath.Path(tmp_path) / "none"), streams.train_streams)[1]
     try:
         with pytest.raises(Dispatched):
             program.advance(state, 0, 1)
@@ -237,7 +246,7 @@ def build_numbers(config, data):
 def test_a_run_on_an_npz_is_trained_shown_and_described_by_its_kind(kind, tmp_path):
     arrays, words = KINDS[kind]
     np.savez(tmp_path / "data.npz", **arrays)
-    experiment = Experiment(build_numbers, {"default": CONFIG})
+    experiment = Experiment(build_numbers, MadeConfig)
     config = dataclasses.replace(
         CONFIG,
         data=f"npz:{tmp_path / 'data.npz'}",
