@@ -12,8 +12,9 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-all test-sixty soak install lint types clean
 
+# XLA takes a step's memory afresh each time; with glibc in large pages, where Linux gives them on request.
 run: install
-	$(BIN)/python -m experiments.ddpm
+	GLIBC_TUNABLES=$${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1} $(BIN)/python -m experiments.ddpm
 
 test: lint types
 	$(PYTEST) -m "not slow"

@@ -53,7 +53,7 @@ class ClassifierConfig(Optimizer, Flip):
 
 
 def build(config: ClassifierConfig, data: DataInfo, *, encoder: Pretrained | None = None) -> Game:
-    """The game of a classifier of such data. Raises ConfigError without labels, or where the other run makes no codes."""
+    """The game of a classifier of such data. ConfigError: no labels, or a run that makes no codes."""
     head = MLP(config.head, (len(require_labels(data)),), dtype=config.dtype)
     if encoder is None:
         network = MLP(config.features, (config.latent,), dtype=config.dtype)

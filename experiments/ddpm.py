@@ -34,7 +34,6 @@ class DDPMConfig(Denoiser, Optimizer, Average, Flip):
 
     steps: int = 4_000
     batch_size: int = 64
-    cpu_parts: int = 2
     warmup: int = 500
     clip_gradients: float = 1.0
     average_decay: float = 0.999
@@ -73,8 +72,7 @@ def build(config: DDPMConfig, data: DataInfo) -> Game:
     )
 
 
-# So wide a network as the paper's keeps the cores busy by itself, and a second copy of it takes 0.7 GB.
-PAPER = {"data": "cifar10", "steps": 800_000, "batch_size": 128, "learning_rate": 2e-4, "cpu_parts": 1, "flip": True}
+PAPER = {"data": "cifar10", "steps": 800_000, "batch_size": 128, "learning_rate": 2e-4, "flip": True}
 PAPER |= {"warmup": 5_000, "average_decay": 0.9999, "diffusion_steps": 1000, "schedule": "linear", "dropout": 0.1}
 PAPER |= {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,)}
 

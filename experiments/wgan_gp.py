@@ -79,7 +79,7 @@ def build(config: WGANGPConfig, data: DataInfo, *, loss: AdversarialLoss = wasse
 # What the paper has for images and the toy data have not.
 PUBLISHED = {"betas": (0.0, 0.9), "decay_steps": 0, "average_decay": 0.0, "latent": 128, "penalty": 10.0, "scale": 1.0}
 PUBLISHED |= {"features": (512, 512, 512)}
-IMAGES = {**PUBLISHED, "batch_size": 64, "cpu_parts": 2, "learning_rate": 2e-4}
+IMAGES = {**PUBLISHED, "batch_size": 64, "learning_rate": 2e-4}
 
 EXPERIMENT = Experiment(
     build,

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import tyro
 
-from gen_jax import load
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError
 from gen_jax.run.directory import RunDirectory
 from gen_jax.shell.ending import exit_with
+from gen_jax.shell.prepared import prepare, prepared_run
 
 RunDir = Annotated[str, tyro.conf.Positional]
 
@@ -84,7 +84,7 @@ def report(run: RunDir, /, step: int | None = None, data_dir: str | None = None)
     """
     from gen_jax.reports.report import write_report
 
-    print(write_report(load(run, step), data_dir))
+    print(write_report(prepared_run(run, step), data_dir))
 
 
 @app.command
@@ -143,7 +143,7 @@ def hype(
     from gen_jax.reports.hype import score_answers, write_hype
 
     if not answers:
-        print(write_hype(load(run, step), images=images, seed=seed, data_dir=data_dir, out=out))
+        print(write_hype(prepared_run(run, step), images=images, seed=seed, data_dir=data_dir, out=out))
         return
     from gen_jax.shell.evaluate import keep
 
@@ -174,7 +174,7 @@ def digest(run: RunDir, /, step: int | None = None) -> None:
         run: A run directory.
         step: Which checkpoint (default: the newest).
     """
-    print(load(run, step).digest())
+    print(prepared_run(run, step).digest())
 
 
 @app.command
@@ -186,6 +186,7 @@ def replay(bundle: Annotated[str, tyro.conf.Positional], /) -> None:
     """
     from gen_jax.run.replay import replay
 
+    prepare(Path(bundle).resolve().parent.parent)
     found = replay(bundle)
     print(json.dumps(found, indent=2))
     if found["not_finite"]:

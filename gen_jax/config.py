@@ -124,8 +124,6 @@ class Machine:
     """Devices over which each array of the state is split; 1: every device holds the whole state."""
     accumulate: Count = 1
     """Parts into which a batch is cut, whose gradients are averaged before the optimizer moves: less memory."""
-    cpu_parts: Count = 1
-    """Of a CPU, the devices that it is made, each with its part of a batch that so many divide: keeps cores busy."""
     remat: Annotated[bool, Free] = False
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     distributed: Annotated[bool, Free] = False
@@ -135,14 +133,6 @@ class Machine:
 @dataclass(frozen=True)
 class Config(Machine, Training):
     """Options that every experiment has."""
-
-    @property
-    def cpu_devices(self) -> int:
-        """How many devices a CPU is made that would be one."""
-        if self.reproducible:
-            return 2
-        apart = self.fsdp == 1 and self.accumulate == 1 and self.batch_size % self.cpu_parts == 0
-        return self.cpu_parts if apart else 1
 
     @property
     def dtype(self) -> Any:

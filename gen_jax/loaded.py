@@ -14,14 +14,13 @@ from jax.sharding import Mesh
 from gen_jax.data import Dataset
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
-from gen_jax.host.compilation_cache import keep_compiled_programs
 from gen_jax.measures import measure
 from gen_jax.measures.protocol import Protocol
 from gen_jax.measures.subject import Subject
 from gen_jax.metrics.likelihood import ImportanceSampler
 from gen_jax.metrics.score import Score
 from gen_jax.run.data import load_data
-from gen_jax.run.devices import mesh_for_features
+from gen_jax.run.devices import cpu_parts_here, devices_for, mesh_for_features
 from gen_jax.run.directory import RunDirectory
 from gen_jax.run.parts import described_run
 from gen_jax.run.setup import wanted_state
@@ -65,12 +64,12 @@ class Run:
         Raises:
           ConfigError: `path` is no run directory, or has no such checkpoint; an option does not apply.
         """
-        keep_compiled_programs()
         self.directory = RunDirectory(path)
         description, self.game = described_run(path, options)
         self._options: dict[str, Any] = options
         self.config, self.info = description.config, description.info
-        self.mesh = make_mesh()
+        self._cpu_parts = cpu_parts_here(self.config, description.cpu_parts)
+        self.mesh = make_mesh(devices_for(self.config, self._cpu_parts))
         checkpoints = Checkpoints(
             self.directory.checkpoints, identity=description.identity, create=False, report=warnings.warn
         )
@@ -94,7 +93,7 @@ class Run:
     @property
     def feature_mesh(self) -> Mesh:
         """The devices that compute features of images."""
-        return mesh_for_features(self.config, self.mesh)
+        return mesh_for_features(self.mesh, self._cpu_parts)
 
     def sample(self, n: int, seed: int = 0, **given: Any) -> np.ndarray:
         """n samples as the data are stored, such as uint8 images (n, height, width, channels).

@@ -45,6 +45,7 @@ def lsgan(tmp_path: Path) -> ModuleType:
     del sys.modules["lsgan"]
 
 
+@pytest.mark.slow
 def test_new_loss_in_one_file_trains_in_bfloat16_and_samples(tmp_path: Path) -> None:
     (tmp_path / "lsgan.py").write_text(example())
 

@@ -69,6 +69,21 @@ def test_loading_leaves_every_checkpoint_and_file_alone(points):
     assert names(points) == before
 
 
+def test_loading_changes_no_setting_of_jax(points):
+    # As the settings are where nobody has chosen, so that a change would show.
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    chosen = {name: jax.config.values[name] for name in names}
+    try:
+        jax.config.update(names[0], None)
+        jax.config.update(names[1], 1.0)
+        before = dict(jax.config.values)
+        gen_jax.load(points).sample(2)
+        assert dict(jax.config.values) == before
+    finally:
+        for name, value in chosen.items():
+            jax.config.update(name, value)
+
+
 def test_missing_checkpoint_is_refused_with_those_there_are(points):
     with pytest.raises(ConfigError) as raised:
         gen_jax.load(points, 5)
@@ -120,7 +135,7 @@ def test_evaluation_is_the_mean_over_the_held_out_data_and_metrics_of_samples(po
 
 
 def test_run_is_evaluated_on_more_devices_than_its_batch_could_be_trained_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("gen_jax.run.train.mesh_for", lambda config: make_mesh(jax.devices()[:1]))
+    monkeypatch.setattr("gen_jax.run.train.mesh_for", lambda config, cpu_parts: make_mesh(jax.devices()[:1]))
     train(tmp_path / "run", batch_size=12)
     assert 12 % jax.device_count()
     during = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])

@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"kernels"},
     "samplers": {"losses"},
     "methods": {"losses", "models", "samplers", "training", "data", "config", "errors"},
-    "training": {"data", "host", "errors"},
+    "training": {"kernels", "data", "host", "errors"},
     "data": {"host", "errors"},
     "metrics": {"losses", "models", "training", "data", "host", "errors"},
     # A picture goes by the kind of a field.

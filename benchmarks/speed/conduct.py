@@ -11,7 +11,7 @@ from benchmarks.speed.measuring import Worker, WorkerFailed, alone, alternate
 from benchmarks.speed.results import Comparison, Cost, Tried
 from benchmarks.speed.torch_modes import COMPILED, EAGER, Mode, modes
 from benchmarks.speed.workloads import Workload
-from gen_jax.host.huge_pages import TUNABLE, TUNABLES
+from gen_jax.host.memory import HUGE_PAGES, TUNABLES
 
 Say = Callable[[str], None]
 
@@ -31,7 +31,7 @@ class Asked(Protocol):
 class Start(Protocol):
     """Starts workers."""
 
-    def __call__(self, side: str, huge_pages: bool = True) -> AbstractContextManager[Asked]:
+    def __call__(self, side: str, huge_pages: bool = False) -> AbstractContextManager[Asked]:
         """A new worker of a side; on a CPU perhaps with memory in pages of 2 MiB."""
         ...
 
@@ -46,8 +46,7 @@ class Rules:
       pairs: of turns.
       seconds: that a turn takes.
       quick: PyTorch's two plain modes alone, and no check of what is compiled.
-      huge_pages: whether this machine has pages of 2 MiB for those who ask. gen_jax asks; PyTorch's best mode is tried
-        with them too.
+      huge_pages: whether this machine has pages of 2 MiB for those who ask. PyTorch's best mode is tried with them too.
     """
 
     device: str
@@ -69,9 +68,8 @@ def starter(threads: int, caches: Path, device: str) -> Start:
     if device == "cpu":
         environment["JAX_PLATFORMS"] = "cpu"
 
-    def start(side: str, huge_pages: bool = True) -> Worker:
-        # A process of gen_jax sets it to 1 for itself unless it is set.
-        return Worker(side, threads, environment if huge_pages else {**environment, TUNABLES: f"{TUNABLE}=0"})
+    def start(side: str, huge_pages: bool = False) -> Worker:
+        return Worker(side, threads, {**environment, TUNABLES: HUGE_PAGES} if huge_pages else environment)
 
     return start
 

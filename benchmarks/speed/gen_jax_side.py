@@ -20,8 +20,8 @@ from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment
 from gen_jax.host.cpu_devices import split_the_cpu
-from gen_jax.run.devices import in_cpu_parts, mesh_for
-from gen_jax.run.setup import initial_state, wanted_state
+from gen_jax.run.devices import choose_cpu_parts, mesh_for
+from gen_jax.run.setup import initial_state, state_shapes, wanted_state
 from gen_jax.training import keys
 from gen_jax.training.pace import Pace
 from gen_jax.training.program import Program
@@ -61,12 +61,14 @@ class Built:
         """Compiles what makes the initial state, and no more."""
         self.workload = order.workload
         experiment, config = experiment_of(order.workload, order.precision)
-        split_the_cpu(config.cpu_devices)
+        split_the_cpu(2)
         split = Split(len(order.images), {"x": order.images})
         dataset = Dataset("images", split, split, image_fields(order.workload.shape), "0" * 16)
         self.info = DataInfo.of(dataset)
-        self.mesh = mesh_for(config)
         self.game = experiment.build(config, self.info)
+        shapes = state_shapes(self.game, self.info)
+        cpu_parts = choose_cpu_parts(config, shapes.params, jax.devices())
+        self.mesh = mesh_for(config, cpu_parts)
         self.source = open_source(
             split,
             batch_size=config.batch_size,
@@ -75,14 +77,14 @@ class Built:
             sharding=replicated(self.mesh),
             stream_sharding=split_batch(self.mesh, axis=1),
         )
-        wanted = state_shardings(self.mesh, wanted_state(self.game, self.info, self.mesh))
+        wanted = state_shardings(self.mesh, wanted_state(self.game, self.info, self.mesh, shapes))
         self.program = Program(
             self.game,
             self.source,
             self.mesh,
             config.seed,
             shardings=wanted,
-            cpu_parts=in_cpu_parts(config, self.mesh),
+            cpu_parts=cpu_parts > 1,
         )
         make = functools.partial(initial_state, self.game, self.info)
         self.state = jax.jit(make, out_shardings=wanted)(jax.random.key(config.seed))

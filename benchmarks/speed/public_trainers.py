@@ -18,7 +18,6 @@ from PIL import Image
 
 from benchmarks.speed.measuring import Pairs, WorkerFailed
 from benchmarks.speed.results import PublicJob
-from gen_jax.host.huge_pages import TUNABLE, TUNABLES
 
 LATENT = 20
 SIZE = 32
@@ -110,8 +109,7 @@ def read_gen_jax(said: str, seconds: float, steps: int, batch_size: int) -> Fini
 
 def of_public(command: Sequence[str], place: Place) -> Finished:
     """Runs a public trainer's script."""
-    # As its users run it; in a package of gen_jax it would get huge pages unasked.
-    said, seconds = timed(command, {**environment(place), TUNABLES: f"{TUNABLE}=0"})
+    said, seconds = timed(command, environment(place))
     found = json.loads(said.rpartition("RESULT")[2])
     return Finished(found["seconds"], seconds, found["examples"], found["parameters"])
 

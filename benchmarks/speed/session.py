@@ -13,7 +13,7 @@ from benchmarks.speed.options import PUBLIC, STARTUP, Options
 from benchmarks.speed.results import Comparison, PublicJob, Results, Started
 from benchmarks.speed.workloads import WORKLOADS, Workload
 from gen_jax.errors import ConfigError
-from gen_jax.host.huge_pages import are_given_on_request
+from gen_jax.host.memory import huge_pages_are_given_on_request
 
 
 def agreed_device(options: Options, sides: Mapping[str, Mapping[str, Any]]) -> str:
@@ -44,7 +44,7 @@ def rules_of(options: Options, device: str) -> conduct.Rules:
     pairs, seconds = options.pairs, options.seconds
     if options.quick:
         pairs, seconds = min(2, pairs), min(0.5, seconds)
-    huge_pages = device == "cpu" and are_given_on_request()
+    huge_pages = device == "cpu" and huge_pages_are_given_on_request()
     return conduct.Rules(device, options.precision, pairs, seconds, options.quick, huge_pages)
 
 

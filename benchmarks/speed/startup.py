@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.speed.measuring import WorkerFailed
 from benchmarks.speed.results import Started
-from gen_jax.host.huge_pages import TUNABLES
+from gen_jax.host.memory import TUNABLES
 
 COMMANDS = tuple(
     f"experiments.{name} --preset {preset}" for preset in ("tiny", "default") for name in ("vae", "dcgan", "ddpm")
@@ -53,7 +53,7 @@ def started(command: str, directory: Path, device: str) -> Started:
       directory: for its runs and its caches.
       device: "cpu" or "gpu".
     """
-    # Where compiled programs are kept, and in what pages memory is, is the command's own business, not that of who
+    # Where compiled programs are kept, and what becomes of freed memory, is the command's own business, not that of who
     # measures it.
     given = {name for name in os.environ if name.startswith("JAX_")} | {TUNABLES}
     environment = {name: value for name, value in os.environ.items() if name not in given}

@@ -14,7 +14,7 @@ class Mode:
       compile: arguments of `torch.compile`; None for eager.
       channels_last: whether images and the weights of convolutions are stored with the channels last.
       compiles_optimizer: whether Adam is compiled too, in place of PyTorch's fused kernel.
-      huge_pages: whether the process's memory is in pages of 2 MiB, as gen_jax sets it for itself on a CPU.
+      huge_pages: whether the process's memory is in pages of 2 MiB, as glibc asks for by GLIBC_TUNABLES.
     """
 
     name: str

@@ -46,7 +46,6 @@ class WGANGP:
     experiment: ClassVar[str] = "wgan_gp"
     preset: ClassVar[str] = "images"
 
-    cpu_parts: int = 2
     latent: int = 128
     width: int = 64
     critic_steps: int = 5
@@ -62,7 +61,6 @@ class DDPM:
     experiment: ClassVar[str] = "ddpm"
     preset: ClassVar[str] = "default"
 
-    cpu_parts: int = 2
     channels: int = 32
     multipliers: tuple[int, ...] = (1, 2, 4)
     blocks: int = 1
@@ -134,7 +132,6 @@ def _tuples(value: Any) -> Any:
 SMALL = DDPM()
 # As published for CIFAR-10 (arXiv 2006.11239, appendix B): 35.7 million parameters.
 LARGE = DDPM(
-    cpu_parts=1,
     channels=128,
     multipliers=(1, 2, 2, 2),
     blocks=2,

@@ -1,1 +1,1 @@
-"""What a CPU computes in another form than XLA's own; pure functions of arrays. Imports nothing else of gen_jax."""
+"""Pure functions of arrays that a CPU computes in another form than XLA's own. They import nothing else of gen_jax."""

@@ -1,16 +1,16 @@
 """Convolutions of stride 1 and 2 and transposed ones: XLA's own, and on a CPU in the form that is fastest there.
 
-What a CPU computes differs from XLA's by rounding alone. Layouts are NHWC for images and HWIO for kernels. Everything
-can be differentiated in reverse mode any number of times (a gradient penalty does so twice), not in forward mode.
+The forms differ by rounding alone. Layouts are NHWC for images and HWIO for kernels. All functions can be
+differentiated in forward and reverse mode, any number of times (a gradient penalty does so twice).
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.bilinear import Operation
 from gen_jax.kernels.platform import per_platform
+from gen_jax.kernels.recorded import record
 from gen_jax.kernels.strided import PIXELS, STRIDE, WINDOWS, WINOGRAD, Form, plain_convolution, strided, transposed
 from gen_jax.kernels.unfolded import folded, unfolded
 from gen_jax.kernels.winograd import Padding, winograd
@@ -23,8 +23,6 @@ NARROW = 4
 
 PRODUCTS = 50e6
 """Products of a plain convolution from which on Winograd's form is worth the time that it takes to compile."""
-
-Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def same_padding(taps: int, stride: int) -> Padding:
@@ -44,7 +42,8 @@ def convolution(
         return plain_convolution(x, kernel, stride)
 
     if x.dtype != jnp.float32:
-        # Rounding would show in sums of other products.
+        # In fewer bits than float32, the rounding errors of another form are not negligible.
+        record(kernel.shape, other_form=False)
         return plain(x, kernel)
     if stride == 1:
         fast = _of_stride_1(x, kernel, padding)
@@ -52,11 +51,13 @@ def convolution(
         fast = _of_stride_2(x, kernel, padding)
     else:
         fast = None
+    # Pixels of a stride are computed by convolutions of XLA's own.
+    record(kernel.shape, other_form=fast is not None and (stride == 1 or taps % STRIDE == 0))
     return per_platform(cpu=fast, default=plain)(x, kernel) if fast else plain(x, kernel)
 
 
 def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation | None:
-    """What a CPU does, where that is not the plain operation."""
+    """The form for a CPU; None where that is XLA's own."""
     taps, _, inputs, outputs = kernel.shape
     if taps == 1 or inputs <= NARROW:
         return lambda x, kernel: unfolded(x, kernel, 1, padding)
@@ -69,7 +70,7 @@ def _of_stride_1(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation
 
 
 def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation | None:
-    """What a CPU does, where that is not the plain operation."""
+    """The form for a CPU; None where that is XLA's own."""
     if len(kernel) % STRIDE == 0 or _is_wide(kernel):
         form = form_of_stride_2(_pixels(x) // STRIDE**2, kernel)
         return lambda x, kernel: strided(x, kernel, padding, form)
@@ -77,7 +78,7 @@ def _of_stride_2(x: jax.Array, kernel: jax.Array, padding: Padding) -> Operation
 
 
 def form_of_stride_2(outputs: int, kernel: jax.Array) -> Form:
-    """The fastest of a convolution with so many pixels of outputs, over all images, and of its adjoint."""
+    """The fastest form of a convolution with so many output pixels, over all images, and of its adjoint."""
     if len(kernel) % STRIDE:
         return PIXELS
     return WINOGRAD if len(kernel) in (4, 6) and _is_wide(kernel) and _is_large(outputs, kernel) else WINDOWS
@@ -110,19 +111,20 @@ def transposed_convolution(
     def adjoint(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return transposed(x, kernel[::-1, ::-1].swapaxes(2, 3), padding, form)
 
+    record(kernel.shape, other_form=form is not PIXELS)
     return per_platform(cpu=adjoint, default=plain)(x, kernel)
 
 
 def _is_wide(kernel: jax.Array) -> bool:
-    """Enough channels for Winograd's form."""
+    """Whether a kernel has enough channels for Winograd's form."""
     return min(kernel.shape[2:]) >= CHANNELS
 
 
 def _is_large(outputs: int, kernel: jax.Array) -> bool:
-    """Enough products for Winograd's form, of so many pixels of outputs over all images."""
+    """Whether so many output pixels, over all images, take enough products for Winograd's form."""
     return outputs * kernel.size >= PRODUCTS
 
 
 def _pixels(images: jax.Array) -> int:
-    """Of all images."""
+    """The number of pixels of all images."""
     return images.size // images.shape[-1]

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.linear import linear
+
 EPSILON = 1e-6
 """Added to the variance of a group."""
 
@@ -29,7 +31,7 @@ def identity(x: jax.Array) -> jax.Array:
     return x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def normalised(
     x: Float[Array, "batch height width channels"],
     scale: Float[Array, "1 1 1 channels"],
@@ -42,28 +44,38 @@ def normalised(
     return jax.lax.platform_dependent(x, scale, bias, cpu=cpu, default=default)
 
 
-def _forward(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return normalised(x, scale, bias, groups, activation), (x, scale, bias)
+def _tangent(
+    groups: int, activation: Activation, primals: tuple[jax.Array, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    values, gradients = (
+        [functools.partial(form, groups=groups, activation=activation) for form in forms]
+        for forms in ((by_hand, of_flax), (gradient_by_hand, gradient_of_flax))
+    )
+
+    def push(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> jax.Array:
+        cpu, default = (_pushed_forward(value) for value in values)
+        return jax.lax.platform_dependent(primals, tangents, cpu=cpu, default=default)
+
+    def pull(primals: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[jax.Array, ...]:
+        cpu, default = gradients
+        return jax.lax.platform_dependent(*primals, cotangent, cpu=cpu, default=default)
+
+    return normalised(*primals, groups, activation), linear(push, pull, primals, tangents)
 
 
-def _backward(
-    groups: int, activation: Activation, residuals: tuple[jax.Array, ...], cotangent: jax.Array
-) -> tuple[jax.Array, ...]:
-    forms = gradient_by_hand, gradient_of_flax
-    cpu, default = (functools.partial(form, groups=groups, activation=activation) for form in forms)
-    return jax.lax.platform_dependent(*residuals, cotangent, cpu=cpu, default=default)
+def _pushed_forward(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """(arguments, their tangents) -> the tangent of the value."""
+    return lambda primals, tangents: jax.jvp(function, primals, tangents)[1]
 
 
-normalised.defvjp(_forward, _backward)
+normalised.defjvp(_tangent, symbolic_zeros=True)
 
 
 @traced_once
 def of_flax(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> Float[Array, "batch height width channels"]:
-    """`normalised`, by the operations of Flax."""
+    """`normalised`, computed by `flax.linen.GroupNorm`."""
     norm = nn.GroupNorm(groups, epsilon=EPSILON, dtype=x.dtype, parent=None)
     y: Any = norm.apply({"params": {"scale": scale.reshape(-1), "bias": bias.reshape(-1)}}, x)
     return activation(y)
@@ -73,7 +85,7 @@ def of_flax(
 def gradient_of_flax(
     x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, ...]:
-    """Those of x, scale and bias. XLA finds what is computed twice, and keeps what it computed first."""
+    """The gradients in x, scale and bias. XLA merges the forward pass in it with the first one."""
     return jax.vjp(functools.partial(of_flax, groups=groups, activation=activation), x, scale, bias)[1](cotangent)
 
 
@@ -81,7 +93,7 @@ def gradient_of_flax(
 def by_hand(
     x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, activation: Activation
 ) -> Float[Array, "batch height width channels"]:
-    """`normalised`, with all in float32 that is between the input and the output."""
+    """`normalised`, with all intermediate values in float32."""
     mean, inverse = _statistics(x, groups)
     y = activation((x.astype(jnp.float32) - mean) * (inverse * scale) + bias)
     return y.astype(x.dtype)
@@ -91,7 +103,7 @@ def by_hand(
 def gradient_by_hand(
     x: jax.Array, scale: jax.Array, bias: jax.Array, cotangent: jax.Array, groups: int, activation: Activation
 ) -> tuple[jax.Array, ...]:
-    """Those of x, scale and bias. With n the normalised x and d the cotangent of scale * n + bias, that of x is
+    """The gradients in x, scale and bias. With n the normalised x and d the cotangent of scale * n + bias, that in x is
 
     (scale d - mean(scale d) - n mean(scale d n)) / sqrt(variance + EPSILON),   means over a group.
     """
@@ -111,14 +123,14 @@ def _statistics(
     """The mean and 1 / sqrt(variance + EPSILON) of the group of each channel."""
     wide = x.astype(jnp.float32)
     mean = _mean(wide, groups)
-    # A difference of rounded numbers can be less than nothing.
+    # Rounding can make the difference negative.
     variance = jnp.maximum(_mean(jnp.square(wide), groups) - jnp.square(mean), 0.0)
     return mean, jax.lax.rsqrt(variance + EPSILON)
 
 
 def _mean(x: Float[Array, "batch height width channels"], groups: int) -> Float[Array, "batch 1 1 channels"]:
-    """Over the pixels and channels of each group of an example, given at each of its channels."""
+    """The mean over the pixels and channels of each group of an example, repeated for each channel of the group."""
     batch, _, _, channels = x.shape
-    # Over pixels first: then the channels stay where they are until there is little to add.
+    # The sum over pixels comes first: it leaves the channels in place, and little is left to regroup.
     of_groups = x.mean((1, 2)).reshape(batch, groups, -1).mean(-1)
     return of_groups.repeat(channels // groups, axis=1).reshape(batch, 1, 1, channels)

@@ -1,9 +1,12 @@
 """One function in two forms: one for CPUs, one for all other platforms."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from gen_jax.kernels.linear import linear, total
 
 
 def per_platform(cpu: Callable[..., Any], default: Callable[..., Any]) -> Callable[..., Any]:
@@ -17,25 +20,39 @@ def per_platform(cpu: Callable[..., Any], default: Callable[..., Any]) -> Callab
       default: of arrays.
 
     Returns:
-      What can be differentiated in reverse mode as often as both can; not in forward mode, as any `jax.custom_vjp`.
+      What can be differentiated as often as both can, in both modes. Reverse mode keeps the arguments alone.
     """
 
-    @jax.custom_vjp
+    @jax.custom_jvp
     def chosen(*args: Any) -> Any:
         return jax.lax.platform_dependent(*args, cpu=cpu, default=default)
 
-    def forward(*args: Any) -> tuple[Any, tuple[Any, ...]]:
-        return chosen(*args), args
+    def tangent(args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        # Each argument by itself: where a derivative is taken again, nothing is computed for those that stay.
+        terms = [functools.partial(along, number, args) for number in range(len(args))]
+        return chosen(*args), total(terms, tangents)
 
-    def backward(args: tuple[Any, ...], cotangent: Any) -> tuple[Any, ...]:
-        # Each gradient by itself: where one is differentiated again, nothing is computed for those that are not.
-        return tuple(
-            per_platform(pulled_back(cpu, number), pulled_back(default, number))(*args, cotangent)
-            for number in range(len(args))
-        )
+    def along(number: int, args: tuple[Any, ...], tangent: Any) -> Any:
+        pushed = per_platform(pushed_forward(cpu, number), pushed_forward(default, number))
+        pulled = per_platform(pulled_back(cpu, number), pulled_back(default, number))
+        return linear(lambda args, t: pushed(*args, t), lambda args, y: pulled(*args, y), args, tangent)
 
-    chosen.defvjp(forward, backward)
+    chosen.defjvp(tangent, symbolic_zeros=True)
     return chosen
+
+
+def pushed_forward(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """(*arguments, tangent of an argument) -> the tangent of the value."""
+
+    def push(*args_and_tangent: Any) -> Any:
+        *args, tangent = args_and_tangent
+
+        def of_one(arg: Any) -> Any:
+            return function(*args[:number], arg, *args[number + 1 :])
+
+        return jax.jvp(of_one, args[number : number + 1], [tangent])[1]
+
+    return push
 
 
 def pulled_back(function: Callable[..., Any], number: int) -> Callable[..., Any]:

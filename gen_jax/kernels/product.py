@@ -6,32 +6,28 @@ enough to be transposed.
 """
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.bilinear import bilinear
 from gen_jax.kernels.platform import per_platform
 
 
 def product(x: Float[Array, "*batch in"], kernel: Float[Array, "in out"]) -> Float[Array, "*batch out"]:
-    """x @ kernel. Differentiable in reverse mode any number of times; on a CPU not in forward mode."""
+    """x @ kernel. Differentiable in both modes, any number of times."""
     return _product(x, kernel) if kernel.shape[0] > kernel.shape[1] else x @ kernel
 
 
-@jax.custom_vjp
-def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return x @ kernel
+def _along_x(kernel: jax.Array, cotangent: jax.Array) -> jax.Array:
+    return cotangent @ kernel.T
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _product(x, kernel), (x, kernel)
-
-
-def _backward(residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
+def _along_kernel(x: jax.Array, cotangent: jax.Array) -> jax.Array:
     rows, columns = x.reshape(-1, x.shape[-1]), cotangent.reshape(-1, cotangent.shape[-1])
-    return cotangent @ kernel.T, per_platform(cpu=_transposed, default=_plain)(rows, columns)
+    return per_platform(cpu=_transposed, default=_plain)(rows, columns)
 
 
-_product.defvjp(_forward, _backward)
+_product = bilinear(jnp.matmul, _along_x, _along_kernel)
 
 
 def _plain(x: jax.Array, cotangent: jax.Array) -> jax.Array:

@@ -4,7 +4,6 @@ The pair is closed under differentiation: the gradient of one with respect to it
 same gradient with respect to the kernel. So a second derivative is as fast as the first.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.kernels import winograd
+from gen_jax.kernels.bilinear import Operation, bilinear
 from gen_jax.kernels.unfolded import folded, unfolded
 from gen_jax.kernels.winograd import Padding
 
@@ -41,7 +41,6 @@ def plain_convolution(
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=layout)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def strided(
     x: Float[Array, "batch height width in"],
     kernel: Float[Array, "taps taps in out"],
@@ -56,10 +55,9 @@ def strided(
       padding: taps - 2 in all.
       form: how it is computed, and so are its derivatives.
     """
-    return form.convolve(x, kernel, padding)
+    return _strided(len(kernel), padding, form)(x, kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def transposed(
     y: Float[Array, "batch height width out"],
     kernel: Float[Array, "taps taps in out"],
@@ -67,34 +65,30 @@ def transposed(
     form: Form,
 ) -> Float[Array, "batch 2*height 2*width in"]:
     """The adjoint of `strided` with the same arguments: <strided(x, k), y> = <x, transposed(y, k)>."""
-    return form.adjoint(y, kernel, padding)
+    return _transposed(len(kernel), padding, form)(y, kernel)
 
 
-def _strided_backward(
-    padding: Padding, form: Form, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    along_x = transposed(cotangent, kernel, padding, form)
-    return along_x, _kernel_gradient(x, cotangent, kernel, padding, form)
+def _strided(taps: int, padding: Padding, form: Form) -> Operation:
+    return bilinear(
+        lambda x, kernel: form.convolve(x, kernel, padding),
+        lambda kernel, cotangent: transposed(cotangent, kernel, padding, form),
+        lambda x, cotangent: _kernel_gradient(x, cotangent, taps, padding, form),
+    )
 
 
-def _transposed_backward(
-    padding: Padding, form: Form, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    y, kernel = residuals
-    along_y = strided(cotangent, kernel, padding, form)
-    return along_y, _kernel_gradient(cotangent, y, kernel, padding, form)
+def _transposed(taps: int, padding: Padding, form: Form) -> Operation:
+    return bilinear(
+        lambda y, kernel: form.adjoint(y, kernel, padding),
+        lambda kernel, cotangent: strided(cotangent, kernel, padding, form),
+        lambda y, cotangent: _kernel_gradient(cotangent, y, taps, padding, form),
+    )
 
 
-strided.defvjp(lambda x, kernel, *how: (strided(x, kernel, *how), (x, kernel)), _strided_backward)
-transposed.defvjp(lambda y, kernel, *how: (transposed(y, kernel, *how), (y, kernel)), _transposed_backward)
-
-
-def _kernel_gradient(x: jax.Array, cotangent: jax.Array, kernel: jax.Array, padding: Padding, form: Form) -> jax.Array:
-    """Of `strided`. The kernel gives its shape alone."""
+def _kernel_gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding, form: Form) -> jax.Array:
+    """The kernel's gradient of `strided`."""
     # Fused with what makes them, the transpositions that XLA's weight gradient begins with are several times slower.
     x, cotangent = jax.lax.optimization_barrier((x, cotangent))
-    return form.kernel_gradient(x, cotangent, len(kernel), padding)
+    return form.kernel_gradient(x, cotangent, taps, padding)
 
 
 def _of_windows(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
@@ -139,7 +133,7 @@ def _taps_of(phase: int, taps: int, before: int) -> tuple[slice, Padding]:
 
 
 def _by_differentiation(convolve: Callable[[jax.Array, jax.Array, Padding], jax.Array]) -> Callable[..., jax.Array]:
-    """The kernel's gradient as JAX finds it."""
+    """The kernel's gradient by automatic differentiation."""
 
     def gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
         kernel = jnp.zeros((taps, taps, x.shape[-1], cotangent.shape[-1]), x.dtype)
@@ -157,10 +151,10 @@ def _winograd_gradient(x: jax.Array, cotangent: jax.Array, taps: int, padding: P
 
 
 WINDOWS = Form(_of_windows, _to_windows, _by_differentiation(_of_windows))
-"""One matrix product, of an even kernel: its windows are whole groups of pixels."""
+"""One matrix product; for even kernels, whose windows are whole groups of pixels."""
 
 WINOGRAD = Form(_winograd, _to_windows, _winograd_gradient)
-"""Fewer products, of a kernel of 4x4 or 6x6 with many channels. Of the adjoint the tiles cost what they save."""
+"""Winograd's form, for kernels of 4x4 or 6x6 with many channels; not for the adjoint, where it saves no time."""
 
 PIXELS = Form(_of_pixels, _by_sorts, _by_differentiation(_of_pixels))
-"""XLA's own, of any kernel, but for the adjoint."""
+"""XLA's own for kernels of any size, except for the adjoint."""

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.kernels.bilinear import Operation, bilinear
 from gen_jax.kernels.called import as_a_call
 from gen_jax.kernels.winograd_transforms import (
     OUTPUTS,
@@ -43,7 +44,7 @@ def winograd(
 ) -> Float[Array, "batch rows columns out"]:
     """The convolution of stride 1 with a kernel of at most 3x3, equal to XLA's but for rounding.
 
-    Differentiable in reverse mode any number of times; not in forward mode.
+    Differentiable in both modes, any number of times.
 
     Args:
       x: images.
@@ -53,59 +54,42 @@ def winograd(
     Returns:
       height + padding - taps + 1 rows, and columns likewise.
     """
-    return _convolution(x, kernel, padding, False)
+    return _convolution(len(kernel), padding, False)(x, kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolution(x: jax.Array, kernel: jax.Array, padding: Padding, adjoint: bool) -> jax.Array:
+def _convolution(taps: int, padding: Padding, adjoint: bool) -> Operation:
     """The convolution, or that with the kernel reversed and its channels exchanged, which its adjoint is."""
-    with as_a_call():
-        return convolve(x, kernel, padding, adjoint=adjoint)
-
-
-def _forward(
-    x: jax.Array, kernel: jax.Array, padding: Padding, adjoint: bool
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _convolution(x, kernel, padding, adjoint), (x, kernel)
-
-
-def _backward(
-    padding: Padding, adjoint: bool, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    taps = len(kernel)
     other = (taps - 1 - padding[0], taps - 1 - padding[1])
-    along_x = _convolution(cotangent, kernel, other, not adjoint)
-    # The convolution of which this is the adjoint maps the cotangent to x.
-    along_kernel = _correlation(cotangent, x, taps, other) if adjoint else _correlation(x, cotangent, taps, padding)
-    return along_x, along_kernel
+
+    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        with as_a_call():
+            return convolve(x, kernel, padding, adjoint=adjoint)
+
+    def along_x(kernel: jax.Array, cotangent: jax.Array) -> jax.Array:
+        return _convolution(taps, other, not adjoint)(cotangent, kernel)
+
+    def along_kernel(x: jax.Array, cotangent: jax.Array) -> jax.Array:
+        # The convolution of which this is the adjoint maps the cotangent to x.
+        return _correlation(taps, other)(cotangent, x) if adjoint else _correlation(taps, padding)(x, cotangent)
+
+    return bilinear(function, along_x, along_kernel)
 
 
-_convolution.defvjp(_forward, _backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _correlation(x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding) -> jax.Array:
+def _correlation(taps: int, padding: Padding) -> Operation:
     """The kernel's gradient: <correlation(x, g), k> = <convolution(x, k), g>, linear in each of the three."""
-    with as_a_call():
-        return kernel_gradient(x, cotangent, taps, padding)
-
-
-def _correlation_forward(
-    x: jax.Array, cotangent: jax.Array, taps: int, padding: Padding
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _correlation(x, cotangent, taps, padding), (x, cotangent)
-
-
-def _correlation_backward(
-    taps: int, padding: Padding, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, other_cotangent = residuals
     other = (taps - 1 - padding[0], taps - 1 - padding[1])
-    return _convolution(other_cotangent, cotangent, other, True), _convolution(x, cotangent, padding, False)
 
+    def function(x: jax.Array, cotangent: jax.Array) -> jax.Array:
+        with as_a_call():
+            return kernel_gradient(x, cotangent, taps, padding)
 
-_correlation.defvjp(_correlation_forward, _correlation_backward)
+    def along_x(other_cotangent: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _convolution(taps, other, True)(other_cotangent, kernel)
+
+    def along_cotangent(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _convolution(taps, padding, False)(x, kernel)
+
+    return bilinear(function, along_x, along_cotangent)
 
 
 @functools.partial(jax.jit, static_argnames=("padding", "stride", "adjoint"))
@@ -160,7 +144,7 @@ def kernel_gradient(
 
 
 def rounds_of(batch: int, size: tuple[int, int], kernel_shape: tuple[int, ...], stride: int) -> int:
-    """In how many rounds a batch is worked through whose outputs have this height and width; a divisor of it.
+    """The number of rounds for a batch whose outputs have this height and width; it divides the batch.
 
     Args:
       batch: images.
@@ -172,12 +156,15 @@ def rounds_of(batch: int, size: tuple[int, int], kernel_shape: tuple[int, ...], 
     points = (OUTPUTS + taps // stride - 1) ** 2
     grouped = stride * stride * inputs
     image = 4 * points * math.prod(tiles_of(side) for side in size) * max(grouped, outputs)
+    # A program that is lowered for a mesh runs on its devices alone; of another it is not known.
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = jax.local_device_count() if mesh.empty else max(1, mesh.size // jax.process_count())
+    cache = OWN_CACHE if devices > 1 else SHARED_CACHE
     # The kernel is read again in every round, and should not be most of what is read.
-    cache = OWN_CACHE if jax.local_device_count() > 1 else SHARED_CACHE
     images = max(1, max(cache, 4 * points * grouped * outputs) // image)
     # Outside of `shard_map` the batch may be that of all devices. Each then has a part of every round: one that cannot
     # be split would be fetched and computed whole by every device.
-    parts = 1 if jax.sharding.get_abstract_mesh().manual_axes else math.gcd(batch, jax.local_device_count())
+    parts = 1 if mesh.manual_axes else math.gcd(batch, devices)
     return next(n for n in range(1, batch + 1) if batch % (n * parts) == 0 and batch // (n * parts) <= images)
 
 
@@ -187,7 +174,7 @@ def flat(tiles: jax.Array) -> jax.Array:
 
 
 def in_rounds(some: Callable[[jax.Array], jax.Array], rounds: int, images: jax.Array) -> jax.Array:
-    """What a function makes of images, a few of them at a time."""
+    """`some(images)`, computed for a few images at a time."""
     if rounds == 1:
         return some(images)
     split = _dealt(images, rounds)
@@ -201,7 +188,7 @@ def in_rounds(some: Callable[[jax.Array], jax.Array], rounds: int, images: jax.A
 
 
 def sum_of_rounds(some: Callable[..., jax.Array], rounds: int, *images: jax.Array) -> jax.Array:
-    """The sum of what a function makes of images, a few of them at a time."""
+    """The sum of `some(*images)` over all images, computed for a few of them at a time."""
     if rounds == 1:
         return some(*images)
     splits = [_dealt(array, rounds) for array in images]
@@ -214,7 +201,7 @@ def sum_of_rounds(some: Callable[..., jax.Array], rounds: int, *images: jax.Arra
 
 
 def _dealt(images: jax.Array, rounds: int) -> jax.Array:
-    """(batch, ...) as (batch / rounds, rounds, ...): a round takes a part of what each of a few devices holds."""
+    """(batch, ...) as (batch / rounds, rounds, ...), so that each device holds a part of every round."""
     return images.reshape(len(images) // rounds, rounds, *images.shape[1:])
 
 

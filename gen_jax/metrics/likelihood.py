@@ -81,7 +81,7 @@ class ImportanceSampler:
         self.game, self.held_out, self.mesh, self.reduce = game, held_out, mesh, reduce
         self.draws, self.at_once = 1 if game.density.exact else draws, at_once
         self.root = jax.random.key(seed)
-        self._log_likelihoods = CompiledTogether(jax.jit(self._of_batch, out_shardings=replicated(mesh)))
+        self._log_likelihoods = CompiledTogether(jax.jit(self._of_batch, out_shardings=replicated(mesh)), mesh)
 
     def __call__(self, state: State, progress: Callable[[int], None] = lambda done: None) -> LogLikelihood:
         """The mean over the held-out data under the weights that the game evaluates.

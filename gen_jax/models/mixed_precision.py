@@ -6,7 +6,6 @@ only be asked for as such.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -15,8 +14,8 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jaxtyping import Array, Float
 
-Operation = Callable[[jax.Array, jax.Array], jax.Array]
-"""(x, kernel) -> y, linear in the kernel: a product, a convolution."""
+from gen_jax.kernels.bilinear import Operation, bilinear
+from gen_jax.kernels.linear import linear
 
 
 def apply_kernel(operation: Operation, x: jax.Array, kernel: Float[Array, "..."]) -> jax.Array:
@@ -27,57 +26,40 @@ def apply_kernel(operation: Operation, x: jax.Array, kernel: Float[Array, "..."]
     """
     if x.dtype == kernel.dtype:
         return operation(x, kernel)
-    return _applied(operation, x, kernel)
+    (x_shape, narrow), (kernel_shape, wide) = (x.shape, x.dtype), (kernel.shape, kernel.dtype)
 
+    def cast(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return operation(x, kernel.astype(narrow))
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _applied(operation: Operation, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return operation(x, kernel.astype(x.dtype))
-
-
-def _forward(operation: Operation, x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _applied(operation, x, kernel), (x, kernel)
-
-
-def _backward(
-    operation: Operation, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    _, pull_x = jax.vjp(lambda x: operation(x, kernel.astype(x.dtype)), x)
+    def along_x(kernel: jax.Array, cotangent: jax.Array) -> jax.Array:
+        _, pull = jax.vjp(lambda x: cast(x, kernel), jnp.zeros(x_shape, narrow))
+        return pull(cotangent)[0]
 
     def gradient(dtype: Any, x: jax.Array, cotangent: jax.Array) -> jax.Array:
-        _, pull = jax.vjp(lambda w: operation(x.astype(dtype), w), jnp.zeros(kernel.shape, dtype))
-        return pull(cotangent.astype(dtype))[0].astype(kernel.dtype)
+        _, pull = jax.vjp(lambda w: operation(x.astype(dtype), w), jnp.zeros(kernel_shape, dtype))
+        return pull(cotangent.astype(dtype))[0].astype(wide)
 
-    as_parameter, as_computed = (functools.partial(gradient, dtype) for dtype in (kernel.dtype, x.dtype))
-    kernel_gradient = jax.lax.platform_dependent(x, cotangent, tpu=as_parameter, default=as_computed)
-    return pull_x(cotangent)[0], kernel_gradient
+    def along_kernel(x: jax.Array, cotangent: jax.Array) -> jax.Array:
+        as_parameter, as_computed = (functools.partial(gradient, dtype) for dtype in (wide, narrow))
+        return jax.lax.platform_dependent(x, cotangent, tpu=as_parameter, default=as_computed)
 
-
-_applied.defvjp(_forward, _backward)
+    return bilinear(cast, along_x, along_kernel)(x, kernel)
 
 
 def add_bias(y: Float[Array, "*batch features"], bias: Float[Array, " features"]) -> Float[Array, "*batch features"]:
     """y + bias in the dtype of y; the gradient of the bias is added up in that of the bias."""
-    return _plus(y, bias) if y.dtype == bias.dtype else _added(y, bias)
+    shape, narrow, wide = y.shape, y.dtype, bias.dtype
+    if narrow == wide:
+        return y + bias.reshape(*[1] * (y.ndim - 1), -1)
 
+    def spread(_: jax.Array, bias: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(bias.astype(narrow), shape)
 
-def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
-    return y + bias.astype(y.dtype).reshape(*[1] * (y.ndim - 1), -1)
+    def added_up(_: jax.Array, cotangent: jax.Array) -> jax.Array:
+        return cotangent.astype(wide).sum(tuple(range(cotangent.ndim - 1)))
 
-
-_added = jax.custom_vjp(_plus)
-
-
-def _add_forward(y: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _added(y, bias), bias
-
-
-def _add_backward(bias: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return cotangent, cotangent.astype(bias.dtype).sum(tuple(range(cotangent.ndim - 1)))
-
-
-_added.defvjp(_add_forward, _add_backward)
+    # An empty part of y: where `jax.vmap` maps y, the bias is spread over all of it, and all is added up so.
+    return y + linear(spread, added_up, jax.lax.stop_gradient(y[..., :0]), bias)
 
 
 class Dense(nn.Module):

@@ -17,10 +17,10 @@ from gen_jax.data.info import DataInfo
 from gen_jax.data.sources import MAIN, Merged, seed_of
 from gen_jax.experiment import Experiment
 from gen_jax.preflight.data import entries, is_resident, row_shapes, row_types, splits
-from gen_jax.run.devices import check_batch_size, mesh_for
+from gen_jax.run.devices import check_batch_size, choose_cpu_parts, mesh_for
 from gen_jax.run.examiner import Examiner
 from gen_jax.run.parts import load_pretrained
-from gen_jax.run.setup import Setup
+from gen_jax.run.setup import Setup, state_shapes
 from gen_jax.training.game import Game
 from gen_jax.training.pretrained import Pretrained
 from gen_jax.training.program import Program
@@ -111,9 +111,19 @@ class Setting:
         return DataInfo.of(self.dataset)
 
     @cached_property
+    def shapes(self) -> State:
+        """The state as ShapeDtypeStructs."""
+        return state_shapes(self.game, self.info)
+
+    @cached_property
+    def cpu_parts(self) -> int:
+        """In how many parts the devices of a CPU would compute a batch."""
+        return choose_cpu_parts(self.config, self.shapes.params, self.devices)
+
+    @cached_property
     def mesh(self) -> Mesh:
         """The devices as configured. Raises ConfigError where they cannot share the work."""
-        mesh = mesh_for(self.config, self.devices)
+        mesh = mesh_for(self.config, self.cpu_parts, self.devices)
         check_batch_size(self.config, self.info, mesh.size)
         return mesh
 
@@ -131,7 +141,7 @@ class Setting:
     @cached_property
     def setup(self) -> Setup:
         """The run on its devices."""
-        return Setup(self.config, self.info, self.game, self.mesh)
+        return Setup(self.config, self.info, self.game, self.mesh, cpu_parts=self.cpu_parts, shapes=self.shapes)
 
     @property
     def state(self) -> State:

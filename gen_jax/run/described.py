@@ -11,7 +11,6 @@ from gen_jax.config import Config, as_json, flag, free_fields, from_json, sampli
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import Experiment, find
-from gen_jax.host.cpu_devices import split_the_cpu
 from gen_jax.run.directory import RunDirectory
 
 
@@ -24,12 +23,14 @@ class Description:
       config: its configuration.
       info: what it learns from.
       parts: by name, the digest and the origin of other runs that are parts of it.
+      cpu_parts: in which a CPU computes its batches, as the host decided when it began.
     """
 
     module: str
     config: Config
     info: DataInfo
     parts: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    cpu_parts: int = 1
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -60,6 +61,5 @@ def described(path: epath.PathLike, options: Mapping[str, Any] = {}) -> tuple[De
             raise ConfigError(f"{flag(name)} does not apply to {module}; options of its sampling: {able}")
     config = dataclasses.replace(config, **options)
     experiment.check(config)
-    split_the_cpu(config.cpu_devices)
     info = DataInfo.from_json(stored["data"])
-    return Description(module, config, info, stored["parts"]), experiment
+    return Description(module, config, info, stored["parts"], stored["host"]["cpu_parts"]), experiment

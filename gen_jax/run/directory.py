@@ -123,7 +123,7 @@ class RunDirectory:
             os.close(handle)
 
     def read(self) -> dict[str, Any]:
-        """What config.json holds: `experiment`, `config`, `data`, `versions`, and the `parts` that are other runs.
+        """What config.json holds: `experiment`, `config`, `data`, `versions`, `host`, and `parts`, other runs.
 
         Raises:
           ConfigError: this is no run directory.
@@ -134,15 +134,31 @@ class RunDirectory:
             raise ConfigError(f"{self.path} is not a run directory: it has no config.json")
         try:
             stored = json.loads(self.config.read_text())
+            config = dict(stored["config"])
+            # What the host decides was once a field of the configuration.
+            cpu_parts = config.pop("cpu_parts", 1)
+            if "host" in stored:
+                cpu_parts = stored["host"]["cpu_parts"]
+            if not isinstance(cpu_parts, int) or cpu_parts < 1:
+                raise ValueError(f"cpu_parts is {cpu_parts!r}")
             return {
                 "experiment": {key: stored["experiment"][key] for key in ("module", "file")},
-                "config": dict(stored["config"]),
+                "config": config,
                 "data": DataInfo.from_json(stored["data"]).as_json(),
                 "versions": dict(stored["versions"]),
                 "parts": dict(stored.get("parts", {})),
+                "host": {"cpu_parts": cpu_parts},
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.config} is not the configuration of a run: {error!r}") from error
+
+    def host(self) -> dict[str, Any] | None:
+        """What the host decided when the run began; None where none has begun.
+
+        Raises:
+          ConfigError: config.json is not the configuration of a run.
+        """
+        return self.read()["host"] if self.config.exists() else None
 
     def claim(self) -> None:
         """Makes sure that the directory is a run's, or free for one, and can be written to. Creates nothing.
@@ -189,14 +205,31 @@ class RunDirectory:
             )
 
     def record(
-        self, experiment: dict[str, str], config: Config, data: dict[str, Any], parts: Mapping[str, Any] = {}
+        self,
+        experiment: dict[str, str],
+        config: Config,
+        data: dict[str, Any],
+        host: dict[str, Any] | None = None,
+        parts: Mapping[str, Any] = {},
     ) -> None:
         """Writes config.json at once, in the directory, which is made where there is none.
+
+        Args:
+          experiment: its identity.
+          config: the configuration.
+          data: what it learns from.
+          host: what the machine has decided and a continued run keeps: `cpu_parts`; None: one part.
 
         Raises:
           ConfigError: the directory cannot be written to.
         """
-        stored = {"experiment": experiment, "config": as_json(config), "data": data, "versions": versions()}
+        stored = {
+            "experiment": experiment,
+            "config": as_json(config),
+            "data": data,
+            "versions": versions(),
+            "host": host or {"cpu_parts": 1},
+        }
         if parts:
             stored["parts"] = dict(parts)
         temporary = self.config.with_name(self.config.name + ".tmp")

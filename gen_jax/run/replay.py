@@ -15,6 +15,7 @@ from etils import epath
 
 from gen_jax.data.batches import batch_of_stack
 from gen_jax.errors import ConfigError, StorageError
+from gen_jax.run.devices import cpu_parts_here, mesh_for
 from gen_jax.run.parts import described_run
 from gen_jax.run.setup import Setup
 from gen_jax.training.checkpoints import Checkpoints
@@ -125,16 +126,21 @@ def replay(path: epath.PathLike) -> dict[str, Any]:
       path: RUN/nonfinite/STEP, within the directory of its run.
 
     Raises:
-      ConfigError: it is no such bundle, or it is damaged.
+      ConfigError: it is no such bundle, or it is damaged; or the step was taken in parts, for which there are too few
+        devices.
     """
     bundle = epath.Path(path).resolve()
     step, devices = read_report(bundle)
     description, game = described_run(bundle.parent.parent)
     config = description.config
     source = GivenBatches(bundle / "batches.npz", game.draws)
-    mesh = make_mesh(devices_for(source.size // config.accumulate, config.reproducible, devices))
+    cpu_parts = cpu_parts_here(config, description.cpu_parts)
+    if 1 < cpu_parts == devices:
+        mesh = mesh_for(config, cpu_parts)
+    else:
+        cpu_parts, mesh = 1, make_mesh(devices_for(source.size // config.accumulate, config.reproducible, devices))
     checkpoints = Checkpoints(bundle / "checkpoints", create=False)
-    setup = Setup(config, description.info, game, mesh)
+    setup = Setup(config, description.info, game, mesh, cpu_parts=cpu_parts)
     state = checkpoints.restore(step - 1, setup.wanted)
     program = setup.program(source)
     _, culprit = take_one(program, state, step - 1)

@@ -13,7 +13,6 @@ from gen_jax.config import Config
 from gen_jax.data import BatchSource, Split, Streams, open_source
 from gen_jax.data.dataset import INDEX, index_of
 from gen_jax.data.info import DataInfo
-from gen_jax.run.devices import in_cpu_parts
 from gen_jax.run.warm_start import warm_started
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.game import Game
@@ -41,9 +40,14 @@ def example(info: DataInfo) -> dict[str, jax.Array]:
     return batch | {name: jnp.zeros(1, jnp.int32) for name in (INDEX, *map(index_of, info.streams))}
 
 
-def wanted_state(game: Game, info: DataInfo, mesh: Mesh) -> State:
-    """The state as ShapeDtypeStructs that say where each array belongs."""
-    shapes = jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
+def state_shapes(game: Game, info: DataInfo) -> State:
+    """The state as ShapeDtypeStructs."""
+    return jax.eval_shape(functools.partial(initial_state, game, info), jax.random.key(0))
+
+
+def wanted_state(game: Game, info: DataInfo, mesh: Mesh, shapes: State | None = None) -> State:
+    """The state as ShapeDtypeStructs that say where each array belongs; `shapes` is what `state_shapes` gives."""
+    shapes = shapes or state_shapes(game, info)
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
@@ -61,6 +65,8 @@ class Setup:
       game: the method.
       mesh: the devices.
       init_from: the run with whose networks it begins, where they fit; None: with new ones.
+      cpu_parts: in which the devices of a CPU, as many, compute a batch; 1: not in parts.
+      shapes: of the state, where they are known already.
     """
 
     config: Config
@@ -68,11 +74,13 @@ class Setup:
     game: Game
     mesh: Mesh
     init_from: Pretrained | None = None
+    cpu_parts: int = 1
+    shapes: State | None = None
 
     @functools.cached_property
     def wanted(self) -> State:
         """The state as ShapeDtypeStructs with shardings."""
-        return wanted_state(self.game, self.info, self.mesh)
+        return wanted_state(self.game, self.info, self.mesh, self.shapes)
 
     def source(self, split: Split | Streams, start: int) -> BatchSource:
         """Where the batches of step `start` and those after it come from."""
@@ -95,7 +103,7 @@ class Setup:
             self.config.seed,
             shardings=state_shardings(self.mesh, self.wanted),
             reproducible=self.config.reproducible,
-            cpu_parts=in_cpu_parts(self.config, self.mesh),
+            cpu_parts=self.cpu_parts > 1,
             accumulate=self.config.accumulate,
             remat=self.config.remat,
         )

@@ -21,12 +21,12 @@ from gen_jax.metrics.provenance import sampled
 from gen_jax.metrics.score import store_scores
 from gen_jax.run.data import load_data
 from gen_jax.run.described import Description
-from gen_jax.run.devices import check_batch_size, mesh_for, mesh_for_features
+from gen_jax.run.devices import check_batch_size, choose_cpu_parts, cpu_parts_here, mesh_for, mesh_for_features
 from gen_jax.run.directory import RunDirectory, default_run_dir
 from gen_jax.run.examiner import Examiner
 from gen_jax.run.parts import find_parts, load_pretrained, noted, pretrained_of
 from gen_jax.run.rollback import Rollback
-from gen_jax.run.setup import Setup
+from gen_jax.run.setup import Setup, state_shapes
 from gen_jax.run.views import Grid
 from gen_jax.run.warm_start import began_with
 from gen_jax.show.grid import write_png
@@ -63,10 +63,14 @@ class TrainingRun:
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
         self.parts = find_parts(experiment, config, self.directory)
         self.identity = noted(Description(experiment.identity["module"], config, self.info), self.parts).identity
-        mesh = mesh_for(config)
-        check_batch_size(config, self.info, mesh.size)
         game = experiment.game(config, self.info, pretrained_of(self.parts))
-        self.setup = Setup(config, self.info, game, mesh, self.init_from())
+        shapes = state_shapes(game, self.info)
+        # Decided when the run begins, and kept, because the parts of a batch draw noise of their own.
+        self.host = self.directory.host() or {"cpu_parts": choose_cpu_parts(config, shapes.params, jax.devices())}
+        cpu_parts = cpu_parts_here(config, self.host["cpu_parts"])
+        mesh = mesh_for(config, cpu_parts)
+        check_batch_size(config, self.info, mesh.size)
+        self.setup = Setup(config, self.info, game, mesh, self.init_from(), cpu_parts, shapes)
         if self.setup.init_from is not None:
             self.say(began_with(self.setup.wanted, self.setup.init_from))
         self.features = self.feature_scores()
@@ -92,7 +96,7 @@ class TrainingRun:
     def feature_scores(self) -> FeatureScores | None:
         """What is measured in features at every evaluation, if anything is."""
         names, samples = self.config.eval_metrics, self.config.eval_samples
-        mesh = mesh_for_features(self.config, self.setup.mesh)
+        mesh = mesh_for_features(self.setup.mesh, self.setup.cpu_parts)
         return feature_scores(names, samples, self.dataset, mesh, self.say) if names else None
 
     def say(self, line: str) -> None:
@@ -104,7 +108,7 @@ class TrainingRun:
         if is_leader():
             self.directory.check_same(self.experiment.identity["module"], self.config, self.info.as_json())
             notes = {name: part.as_json() for name, part in self.parts.items()}
-            self.directory.record(self.experiment.identity, self.config, self.info.as_json(), notes)
+            self.directory.record(self.experiment.identity, self.config, self.info.as_json(), self.host, notes)
             for name, part in self.parts.items():
                 part.copy(self.directory.path / "parts" / name)
 
@@ -164,7 +168,7 @@ class TrainingRun:
                 skipped = self.directory.read_skipped()
                 rollback = Rollback(self.setup, self.dataset.train_streams, self.directory, self.identity, self.say)
                 reporter = self.reporter(start)
-                describe(reporter, self.info, state, self.config, start)
+                describe(reporter, self.info, state, self.setup, start)
                 clock = time.perf_counter()
                 while True:
                     try:
@@ -269,7 +273,7 @@ def train_run(
     return run.directory.path
 
 
-def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, begin: int | None) -> None:
+def describe(reporter: Reporter, info: DataInfo, state: State, setup: Setup, begin: int | None) -> None:
     """Says what is about to be trained, on what and where."""
     parameters = {net: sum(leaf.size for leaf in jax.tree.leaves(tree)) for net, tree in state.params.items()}
     reporter.say(
@@ -277,9 +281,9 @@ def describe(reporter: Reporter, info: DataInfo, state: State, config: Config, b
         f"{info.held_out_size:,} held out"
     )
     reporter.say("nets     " + ", ".join(f"{net} {count:,}" for net, count in parameters.items()) + " parameters")
-    devices = jax.devices()
+    config, devices = setup.config, setup.mesh.devices.flat
     parts = "" if config.accumulate == 1 else f" in {config.accumulate} parts"
     batch = f"batch {config.batch_size}{parts}"
-    reporter.say(f"devices  {len(devices)} {devices[0].device_kind}, {config.precision}, {batch}")
+    reporter.say(f"devices  {setup.mesh.size} {devices[0].device_kind}, {config.precision}, {batch}")
     if begin is not None:
         reporter.say(f"continuing after step {begin}")

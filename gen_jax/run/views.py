@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from gen_jax.data import Dataset, Field, Split, Streams
 from gen_jax.data.info import DataInfo
 from gen_jax.run.setup import example
-from gen_jax.show.grid import COMPARED, compared, picture, samples_for
+from gen_jax.show.grid import compared, picture, samples_for
 from gen_jax.training import keys
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game, View
@@ -75,7 +75,7 @@ class Grid:
           sampler: draws the samples.
           mesh: the devices that hold a state.
           seed: of the run.
-          size: images, about; where each sample is a point of a plot there are 32 times as many.
+          size: tiles of the picture, about; of points there are 32 times as many.
         """
         self.game, self.info, self.dataset, self.sampler, self.seed = game, info, dataset, sampler, seed
         self.size = size
@@ -92,30 +92,27 @@ class Grid:
         if self._view is None:
             return None
         rows = self._view(state, self._batch, keys.derive(jax.random.key(self.seed), "grid"))
-        return arranged(rows, self.info.x, self.dataset.centres)
+        return arranged(rows, self.made, self.dataset.centres)
+
+    @property
+    def made(self) -> Field:
+        """What a sample is."""
+        return self.info.fields[self.game.makes]
 
     def _samples(self, state: State) -> np.ndarray:
         key = keys.derive(jax.random.key(self.seed), "grid")
         label = self.game.given.get("label")
         classes = len(label.field.classes) if label is not None else 0
-        if not classes:
-            return self._picture(self.sampler(state, key, samples_for(self.info.x, self.size)))
-        chosen = np.unique(np.linspace(0, classes - 1, min(classes, MOST_ROWS)).round().astype(np.int32))
-        columns = max(1, math.ceil(self.size / len(chosen)))
-        samples = self.sampler(state, key, len(chosen) * columns, label=np.repeat(chosen, columns))
-        return self._picture(samples, columns)
-
-    def _picture(self, samples: np.ndarray, columns: int | None = None) -> np.ndarray:
-        return picture(samples, self.info.x, compared(self.dataset), self.dataset.centres, columns)
+        n, columns, given = samples_for(self.made, self.size), None, {}
+        if classes:
+            chosen = np.unique(np.linspace(0, classes - 1, min(classes, MOST_ROWS)).round().astype(np.int32))
+            columns = max(1, math.ceil(n / len(chosen)))
+            n, given = len(chosen) * columns, {"label": np.repeat(chosen, columns)}
+        samples = self.sampler(state, key, n, **given)
+        return picture(samples, self.made, compared(self.dataset), self.dataset.centres, columns)
 
 
 def arranged(rows: np.ndarray, field: Field, centres: np.ndarray | None = None) -> np.ndarray:
-    """Rows of a view (rows, columns, *shape) as one picture; pairs stand one below the other, as screens are wide.
-
-    Args:
-      rows: what a view shows.
-      field: of the data.
-      centres: of the mixture that points should come from.
-    """
-    rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 and field.kind not in ("points", *COMPARED) else rows
-    return picture(rows.reshape(-1, *rows.shape[2:]), field, centres=centres, columns=rows.shape[1])
+    """Rows of a view (rows, columns, *shape) as one picture; pairs stand one below the other, as screens are wide."""
+    rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 else rows
+    return picture(rows.reshape(-1, *rows.shape[2:]), field, None, centres, rows.shape[1])

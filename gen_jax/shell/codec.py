@@ -11,7 +11,9 @@ from gen_jax.errors import ConfigError
 from gen_jax.loaded import Run
 from gen_jax.run.views import arranged, spread
 from gen_jax.shell.of_run import Asked, parse_for_run
+from gen_jax.shell.prepared import prepared_run
 from gen_jax.shell.sample import check_name, write
+from gen_jax.show.grid import picture
 
 STEP = {"help": "Which checkpoint (default: the newest)."}
 DATA_DIR = {"help": "Where its data are, if not where they were during training."}
@@ -95,7 +97,8 @@ def decode(flags: DecodeFlags, run: Run, asked: Asked) -> None:
     run.game.require("decode")
     check_name(flags.out)
     rows = read_codes(flags.codes)
-    write(flags.out, run.decode(rows["codes"], flags.seed, **given_of(run, asked, rows)), run.info.x)
+    found = run.decode(rows["codes"], flags.seed, **given_of(run, asked, rows))
+    write(flags.out, found, lambda: picture(found, run.info.x))
 
 
 def reconstruct(flags: ReconstructFlags, run: Run, asked: Asked) -> None:
@@ -104,8 +107,7 @@ def reconstruct(flags: ReconstructFlags, run: Run, asked: Asked) -> None:
     check_name(flags.out)
     rows = flags.rows(run)
     found = run.reconstruct(rows["x"], flags.seed, **given_of(run, asked, rows))
-    field = run.info.x
-    write(flags.out, found, field, arranged(np.stack([rows["x"], found], axis=1), field))
+    write(flags.out, found, lambda: arranged(np.stack([rows["x"], found], axis=1), run.info.x))
 
 
 def interpolate(flags: InterpolateFlags, run: Run, asked: Asked) -> None:
@@ -115,7 +117,7 @@ def interpolate(flags: InterpolateFlags, run: Run, asked: Asked) -> None:
     rows = flags.rows(run) if "encode" in run.game.abilities else {}
     given = given_of(run, asked, rows)
     found = run.interpolate(rows.get("x"), flags.n, flags.columns, flags.seed, **given)
-    write(flags.out, found, run.info.x, arranged(found, run.info.x))
+    write(flags.out, found, lambda: arranged(found, run.info.x))
 
 
 def log_prob(flags: LogProbFlags, run: Run, asked: Asked) -> None:
@@ -156,4 +158,4 @@ def main(command: str, arguments: Sequence[str]) -> None:
     kind, action = COMMANDS[command]
     flags: Any
     flags, asked = parse_for_run(command, kind, arguments)
-    action(flags, Run(asked.run, flags.step, **asked.options), asked)
+    action(flags, prepared_run(asked.run, flags.step, **asked.options), asked)

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gen_jax.errors import StorageError
-from gen_jax.loaded import Run
 from gen_jax.measures import MEASURES, Subject, measure
 from gen_jax.measures.protocol import Protocol
 from gen_jax.metrics.score import Score, store_scores
 from gen_jax.metrics.titles import worded
 from gen_jax.run.directory import RunDirectory
 from gen_jax.shell.of_run import parse_for_run
+from gen_jax.shell.prepared import prepared_run
 from gen_jax.show.page import number
 from gen_jax.show.scores import provenance
 from gen_jax.show.terminal import print_table
@@ -76,7 +76,7 @@ def evaluate(
       StorageError: the scores, which are printed all the same, cannot be stored.
     """
     protocol.check()
-    run = Run(path, step)
+    run = prepared_run(path, step)
     aside = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

@@ -1,15 +1,14 @@
 """`python -m gen_jax sample RUN`: draws samples and writes them to a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data import Field
 from gen_jax.errors import ConfigError
-from gen_jax.loaded import Run
 from gen_jax.shell.of_run import parse_for_run
+from gen_jax.shell.prepared import prepared_run
 from gen_jax.show.grid import picture, write_png
 
 
@@ -34,8 +33,9 @@ def main(arguments: Sequence[str]) -> None:
     """
     flags, asked = parse_for_run("sample", SampleFlags, arguments)
     check_name(flags.out)
-    run = Run(asked.run, flags.step, **asked.options)
-    write(flags.out, run.sample(flags.n, flags.seed, **asked.given), run.info.x)
+    run = prepared_run(asked.run, flags.step, **asked.options)
+    samples = run.sample(flags.n, flags.seed, **asked.given)
+    write(flags.out, samples, lambda: picture(samples, run.info.fields[run.game.makes]))
 
 
 def check_name(out: Path) -> None:
@@ -44,14 +44,14 @@ def check_name(out: Path) -> None:
         raise ConfigError(f"--out is {out}; accepted: a file that ends in .png or .npy")
 
 
-def write(out: Path, samples: np.ndarray, field: Field, shown: np.ndarray | None = None) -> None:
-    """Writes an array, or its picture by its kind (`shown`, where it is made already), and says where."""
+def write(out: Path, samples: np.ndarray, shown: Callable[[], np.ndarray]) -> None:
+    """Writes an array, or the picture that `shown` makes of it, and says where."""
     try:
         if out.suffix == ".npy":
             out.parent.mkdir(parents=True, exist_ok=True)
             np.save(out, samples)
         else:
-            write_png(out, picture(samples, field) if shown is None else shown)
+            write_png(out, shown())
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written: {error.strerror or error}") from error
     print(out)

@@ -24,13 +24,16 @@ def run(experiment: Experiment, arguments: Sequence[str] | None) -> None:
         config = parse(experiment, arguments)
         experiment.check(config)
         distributed.initialize(config.distributed)
-        split_the_cpu(config.cpu_devices, required=config.reproducible)
         # What follows imports everything; `--help` and a mistyped flag need not wait for it.
         from gen_jax.host.compilation_cache import keep_compiled_programs
         from gen_jax.reports.report import report_of
+        from gen_jax.run.directory import RunDirectory, default_run_dir
         from gen_jax.run.train import train_run
 
         keep_compiled_programs()
+        # JAX must know before anything is built; a run that does without parts uses the first device alone.
+        noted = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data)).host()
+        split_the_cpu(max(2, noted["cpu_parts"] if noted else 1), required=config.reproducible)
         train_run(experiment, config, write_report=report_of)
         distributed.leave(0)
     except Preempted as error:

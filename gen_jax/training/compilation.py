@@ -1,9 +1,11 @@
 """Compiling in several processes."""
 
+import contextlib
 import itertools
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 # Processes on one machine may compile one after another, and a large program takes minutes.
 PATIENCE_MS = 60 * 60 * 1000
@@ -17,9 +19,15 @@ class CompiledTogether:
     several compile on one machine, or one finds the program in its cache, they are further apart than that.
     """
 
-    def __init__(self, jitted: Any):
-        """`jitted`: what `jax.jit` returns. All processes must call it with the same arguments in the same order."""
+    def __init__(self, jitted: Any, mesh: Mesh | None = None):
+        """All processes must call it with the same arguments in the same order.
+
+        Args:
+          jitted: what `jax.jit` returns.
+          mesh: the devices that it is for, where what it is made of asks for their number.
+        """
         self._jitted = jitted
+        self._mesh = mesh
         self._compiled: set[Any] = set()
 
     def __call__(self, *args: Any, **static: Any) -> Any:
@@ -37,11 +45,18 @@ class CompiledTogether:
                 # What is compiled here is found by the call below.
                 compiled_together(self.lower(*args, **static))
                 self._compiled.add(key)
-        return self._jitted(*args, **static)
+        with lowered_for(self._mesh):
+            return self._jitted(*args, **static)
 
     def lower(self, *args: Any, **static: Any) -> Any:
         """The function lowered for arguments of such shapes and shardings, ready to `compile()`; nothing runs."""
-        return self._jitted.lower(*args, **static)
+        with lowered_for(self._mesh):
+            return self._jitted.lower(*args, **static)
+
+
+def lowered_for(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
+    """Within it, what is traced finds the devices of a program in `jax.sharding.get_abstract_mesh()`."""
+    return contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def compiled_together(lowered: Any) -> Any:

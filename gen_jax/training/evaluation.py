@@ -27,7 +27,7 @@ class Evaluator:
         """Nothing is compiled yet; `reduce` is that of the training."""
         self.game, self.held_out, self.mesh, self.reduce = game, held_out, mesh, reduce
         self.root = jax.random.key(seed)
-        self._metrics = CompiledTogether(jax.jit(self._batch_metrics, out_shardings=replicated(mesh)))
+        self._metrics = CompiledTogether(jax.jit(self._batch_metrics, out_shardings=replicated(mesh)), mesh)
 
     def __call__(self, state: State) -> dict[str, float]:
         """The mean of each metric over the held-out split; none where the game has nothing to evaluate."""

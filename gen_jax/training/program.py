@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gen_jax.data.batches import BatchSource
-from gen_jax.host.freed_memory import give_back
+from gen_jax.host.memory import return_freed_memory
+from gen_jax.kernels.recorded import recorded_convolutions
 from gen_jax.training.accumulation import Microbatches
-from gen_jax.training.compilation import compiled_together
+from gen_jax.training.compilation import compiled_together, lowered_for
 from gen_jax.training.cpu_parts import CPUParts
 from gen_jax.training.game import Array, Batch, Game
 from gen_jax.training.reduction import Reduction, VirtualShards, whole_batch
@@ -19,6 +20,9 @@ from gen_jax.training.rematerialisation import rematerialised
 from gen_jax.training.sharding import ANYWHERE, Layout, replicated, split_batch
 from gen_jax.training.state import State
 from gen_jax.training.step import Metrics, train_step
+
+KERNEL_AXES = 4
+"""Axes of the kernel of a convolution: (height, width, in, out). No other parameter has so many."""
 
 
 class Program:
@@ -64,7 +68,7 @@ class Program:
         # The virtual devices of a CPU share one pool of threads. With two dispatches in flight the devices of one can
         # take the threads that the other's all-reduce waits for, and XLA ends the process.
         self._waits = on_cpu and mesh.size > 1
-        # None until the first dispatch of a CPU has looked for convolutions. Where several devices exchange more than
+        # None until the first dispatch of a CPU has seen the parameters. Where several devices exchange more than
         # one array a turn each step is waited for, and virtual shards are one program on all numbers of devices.
         self.loop = loop
         if loop is None and not on_cpu:
@@ -83,9 +87,8 @@ class Program:
         self._out_shardings = (shardings or replicated(mesh), replicated(mesh))
         # Where every step is the same, and nothing in it is repeated, a step by itself is what a loop repeats.
         self._uniform = all(turn.always and turn.repeat == 1 for turn in game.turns)
-        # What is known of a program before it is compiled, which is not to be found out twice.
+        # A step as it was traced, which is not to be traced twice.
         self._traced: Any = None
-        self._lowered: dict[tuple[bool, ...] | None, Any] = {}
         self._compiled: dict[tuple[bool, ...] | None, Any] = {}
         self._count = jax.jit(lambda step: step + 1, out_shardings=replicated(mesh))
 
@@ -131,12 +134,19 @@ class Program:
         return dataclasses.replace(state, step=self._count(state.step)), step + 1
 
     def _is_looped(self, state: State, feed: Any) -> bool:
-        """Whether many steps are one dispatch. The first time it lowers them, on a CPU, to see."""
+        """Whether many steps are one dispatch.
+
+        On a CPU they are where no parameter is the kernel of a convolution, or all kernels are those of convolutions
+        that the CPU computes in another form than XLA's.
+        """
         if self.loop is None:
-            looped = self._lower(None, state, feed, self.root, jnp.int32(1))
-            self.loop = "stablehlo.convolution" not in looped.as_text()
-            if self.loop:
-                self._lowered[None] = looped
+            kernels = {leaf.shape for leaf in jax.tree.leaves(state.params) if leaf.ndim == KERNEL_AXES}
+            self.loop = not kernels
+            if kernels:
+                # What was traced here is not traced again to be lowered.
+                with recorded_convolutions() as found, lowered_for(self.mesh):
+                    self._jitted(None).trace(state, feed, self.root, jnp.int32(1))
+                self.loop = kernels <= found.keys() and all(found.values())
         return self.loop
 
     def _run(self, due: tuple[bool, ...] | None, *args: Any) -> tuple[State, tuple[Metrics, ...]]:
@@ -146,21 +156,25 @@ class Program:
         published DDPM 50 MB.
         """
         if due not in self._compiled:
-            lowered = self._lowered.pop(due, None) or self._lower(due, *args)
+            lowered = self._lower(due, *args)
             self._traced = None
             self._compiled[due] = compiled_together(lowered)
             del lowered
-            give_back()
+            return_freed_memory()
         return self._compiled[due](*args)
 
     def _lower(self, due: tuple[bool, ...] | None, *args: Any) -> Any:
+        with lowered_for(self.mesh):
+            return self._jitted(due).lower(*args)
+
+    def _jitted(self, due: tuple[bool, ...] | None) -> Any:
         self._traced = self._traced or jax.jit(functools.partial(self._step, due=None))
         function: Any = functools.partial(self._step, due=due)
         if due is None:
             function = functools.partial(self._steps, self._traced)
         elif self._uniform:
             function = self._traced
-        return jax.jit(function, donate_argnums=0, out_shardings=self._out_shardings).lower(*args)
+        return jax.jit(function, donate_argnums=0, out_shardings=self._out_shardings)
 
     def _step(
         self, state: State, feed: Any, root: Array, *, due: tuple[bool, ...] | None

@@ -32,7 +32,8 @@ class Sampler:
         self.game, self.chunk, self.alone = game, chunk, alone
         self.layout = ANYWHERE if alone else Layout(mesh)
         everywhere = None if alone else replicated(mesh)
-        self._sample = CompiledTogether(jax.jit(self._restored, static_argnames="n", out_shardings=everywhere))
+        jitted = jax.jit(self._restored, static_argnames="n", out_shardings=everywhere)
+        self._sample = CompiledTogether(jitted, None if alone else mesh)
 
     def __call__(self, state: State, key: Array, n: int, **given: Any) -> np.ndarray:
         """n samples as the data are stored, such as uint8 images (n, height, width, channels).

@@ -18,7 +18,7 @@ def write(names: Sequence[str], families: Mapping[str, str], count: int, directo
         copy, group = f"toy_{name}_{number:02}", number // SHARING
         family = f"{families[name]} {group}" if group else families[name]
         code = re.sub(rf"\bexperiments\.{name}\b", f"experiments.{copy}", (SOURCES / f"{name}.py").read_text())
-        # After its definition and before a command would run it. An Experiment is frozen.
+        # Before a command would run it. An Experiment is frozen.
         says = f'object.__setattr__(EXPERIMENT, "family", "{family}")\n\nif __name__'
         (directory / f"{copy}.py").write_text(code.replace("if __name__", says))
     return directory

@@ -1,6 +1,7 @@
 """The experiments that are held to the contract: all files of `experiments/`, their families, and which changed."""
 
 import importlib
+import inspect
 import os
 import pkgutil
 import subprocess
@@ -12,9 +13,12 @@ import copies
 import pytest
 
 import experiments
+from gen_jax.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
 METHODS = "gen_jax.methods"
+UNSAID = "other"
+"""The family of an experiment that says none."""
 MOST_CHANGED = 8
 """A change of more experiments than this is one of all of them, which `make test-all` trains."""
 
@@ -37,13 +41,7 @@ def found() -> list[str]:
 
 def names() -> list[str]:
     """The modules of the package, in order: that a file is there is all that it needs to be held to the contract."""
-    return sorted(
-        {
-            module.name
-            for module in pkgutil.iter_modules(experiments.__path__)
-            if not module.ispkg and module.name[0] != "_"
-        }
-    )
+    return sorted({module.name for module in pkgutil.iter_modules(experiments.__path__) if module.name[0] != "_"})
 
 
 def module_of(name: str) -> ModuleType:
@@ -53,14 +51,20 @@ def module_of(name: str) -> ModuleType:
 
 def family_of(module: ModuleType) -> str:
     """What the experiment says, as `EXPERIMENT.family`; else the method of gen_jax that it calls; else its own name."""
-    declared = getattr(module.EXPERIMENT, "family", None)
-    if declared:
+    declared = getattr(module.EXPERIMENT, "family", UNSAID)
+    if declared != UNSAID:
         return declared
     for value in vars(module).values():
         room, _, method = str(getattr(value, "__module__", "")).rpartition(".")
         if room == METHODS and getattr(value, "__name__", "") == method:
             return method
     return module.__name__.rpartition(".")[2]
+
+
+def needs_other_runs(experiment: Experiment) -> bool:
+    """Whether it is made of other runs, and cannot be without them: such are left to tests of their own."""
+    taken = inspect.signature(experiment.build).parameters
+    return any(taken[part].default is inspect.Parameter.empty for part in experiment.parts)
 
 
 def representatives(families: Mapping[str, str]) -> set[str]:

@@ -5,6 +5,9 @@ import types
 import copies
 import held
 
+from gen_jax.methods import gan, normal_prior
+from gen_jax.methods.checks import require_size
+
 
 def experiment(name, **attributes):
     """A module of an experiment that has nothing but what is given."""
@@ -15,15 +18,15 @@ def experiment(name, **attributes):
 
 
 def test_a_family_is_what_the_experiment_says():
-    said = experiment("new", EXPERIMENT=types.SimpleNamespace(family="flows"), gan=held.module_of("gan").gan)
+    said = experiment("new", EXPERIMENT=types.SimpleNamespace(family="flows"), gan=gan)
     assert held.family_of(said) == "flows"
 
 
 def test_without_a_word_it_is_the_method_that_it_calls_or_else_its_own_name():
-    assert held.family_of(experiment("new", gan=held.module_of("gan").gan)) == "gan"
+    assert held.family_of(experiment("new", gan=gan)) == "gan"
     # A helper of a method's file, and a check, are no method.
-    helpers = {name: vars(held.module_of("gan"))[name] for name in ("normal_prior",)}
-    assert held.family_of(experiment("new", check=held.module_of("ddpm").require_size, **helpers)) == "new"
+    assert held.family_of(experiment("new", prior=normal_prior, check=require_size)) == "new"
+    assert held.family_of(experiment("new", EXPERIMENT=types.SimpleNamespace(family="other"), gan=gan)) == "gan"
 
 
 def test_each_family_is_represented_once_by_its_first():

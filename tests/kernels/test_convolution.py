@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -241,3 +243,113 @@ def test_what_is_small_rounded_or_neither_wide_nor_narrow_stays_plain(shape, dty
     kernel = jnp.zeros((3, 3, shape[-1], 64), dtype)
     assert len(convolutions(derivatives(convolution, x, kernel), "cpu")) == 2
     assert not convolutions(derivatives(convolution, jnp.zeros((64, 32, 32, 64)), jnp.zeros((3, 3, 64, 64))), "cpu")
+
+
+def directions(*operands):
+    keys = jax.random.split(jax.random.key(6), len(operands))
+    return tuple(jax.random.normal(key, operand.shape) for key, operand in zip(keys, operands, strict=True))
+
+
+def value_and_tangents(operation, *operands):
+    """Of an operation: its value and its tangents along both operands, along the first and along the second."""
+    x, kernel = operands
+    along_x, along_kernel = directions(*operands)
+
+    @jax.jit
+    def all_four(x, kernel):
+        value, tangent = jax.jvp(operation, (x, kernel), (along_x, along_kernel))
+        first = jax.jvp(lambda x: operation(x, kernel), (x,), (along_x,))[1]
+        return value, tangent, first, jax.jvp(lambda kernel: operation(x, kernel), (kernel,), (along_kernel,))[1]
+
+    return all_four(x, kernel)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("taps", "stride", "height", "width"), SHAPES)
+def test_a_convolution_has_the_tangents_of_the_plain_one(taps, stride, height, width):
+    operands = images(height, width, 4, 6, taps)
+    found = value_and_tangents(lambda *operands: convolution(*operands, stride), *operands)
+    assert_close(found, value_and_tangents(lambda *operands: plain_convolution(*operands, stride), *operands))
+
+
+@pytest.mark.parametrize(("taps", "inputs", "outputs"), NARROW)
+def test_a_convolution_of_few_channels_has_the_tangents_of_the_plain_one(taps, inputs, outputs):
+    operands = images(7, 9, inputs, outputs, taps)
+    expected = value_and_tangents(lambda *operands: plain_convolution(*operands, 1), *operands)
+    assert_close(value_and_tangents(convolution, *operands), expected)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("taps", [2, 3, 4, 5, 6])
+def test_a_transposed_convolution_has_the_tangents_of_the_plain_one(taps):
+    operands = images(4, 5, 4, 6, taps)
+    assert_close(value_and_tangents(transposed_convolution, *operands), value_and_tangents(plain, *operands))
+
+
+def forward(function, along):
+    return lambda *operands: jax.jvp(function, operands, along)[1]
+
+
+def reverse(function, along):
+    def slope(*operands):
+        gradients = jax.grad(function, (0, 1))(*operands)
+        return sum(jnp.vdot(gradient, direction) for gradient, direction in zip(gradients, along, strict=True))
+
+    return slope
+
+
+def second_derivative(operation, operands, outer, inner):
+    """Of a sum of sines, twice along one direction."""
+    along = directions(*operands)
+
+    def value(*operands):
+        return jnp.sum(jnp.sin(operation(*operands)))
+
+    return jax.jit(outer(inner(value, along), along))(*operands)
+
+
+FORMS_OF_TWO_MODES = [(1, 1, convolution), (3, 1, convolution), (4, 2, convolution), (4, 2, transposed_convolution)]
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("outer", "inner"), [(forward, reverse), (reverse, forward)])
+@pytest.mark.parametrize(("taps", "stride", "operation"), FORMS_OF_TWO_MODES)
+def test_each_mode_differentiates_the_other(taps, stride, operation, outer, inner):
+    operands = images(2, 4, 3, 4, taps)
+    if operation is transposed_convolution:
+        reference = plain
+    else:
+        operation, reference = (functools.partial(f, stride=stride) for f in (operation, plain_convolution))
+    found = second_derivative(operation, operands, outer, inner)
+    np.testing.assert_allclose(found, second_derivative(reference, operands, forward, forward), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(1, 1), (3, 1), (3, 2), (4, 2)])
+def test_other_platforms_get_the_plain_convolution_in_forward_mode(taps, stride):
+    x, kernel = jnp.zeros((64, 16, 16, 64)), jnp.zeros((taps, taps, 64, 64))
+
+    def windows(operation, platform):
+        def tangent(x, kernel):
+            return jax.jvp(lambda *operands: operation(*operands, stride), (x, kernel), (x, kernel))
+
+        return set(convolutions(jax.jit(tangent).trace(x, kernel), platform))
+
+    for platform in ("tpu", "cuda"):
+        assert windows(convolution, platform) == windows(plain_convolution, platform)
+    # A kernel of 3x3 and stride 2 has a form of its own in reverse mode alone.
+    assert (windows(convolution, "cpu") != windows(plain_convolution, "cpu")) == ((taps, stride) != (3, 2))
+
+
+def test_a_convolution_is_mapped_in_both_modes():
+    x, kernel = images(6, 6, 3, 6, 3)
+    many, along = x[:, None], directions(x)[0][:, None]
+
+    def tangents(operation):
+        return jax.vmap(lambda x, t: jax.jvp(lambda x: operation(x, kernel), (x,), (t,))[1])(many, along)
+
+    def gradient(operation):
+        return jax.grad(lambda k: jnp.sum(jnp.sin(jax.vmap(lambda x: operation(x, k))(many))))(kernel)
+
+    for derivative in (tangents, gradient):
+        expected = derivative(lambda *operands: plain_convolution(*operands, 1))
+        np.testing.assert_allclose(derivative(convolution), expected, rtol=1e-4, atol=2e-4)

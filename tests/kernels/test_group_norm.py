@@ -72,6 +72,38 @@ def test_it_can_be_differentiated_twice():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@activations
+@divided
+def test_tangents_are_those_of_its_operations(groups, activation, dtype):
+    x, along = X.astype(dtype), (jax.tree.map(jnp.cos, PARAMS), COTANGENT.astype(dtype))
+    norm = GroupNorm(groups, activation, dtype)
+    value, tangent = jax.jvp(lambda params, x: norm.apply({"params": params}, x), (PARAMS, x), along)
+    assert value.dtype == tangent.dtype == dtype
+    wide = x.astype(jnp.float32), along[1].astype(jnp.float32)
+    expected = jax.jvp(functools.partial(plain, groups, activation), (PARAMS, wide[0]), (along[0], wide[1]))
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == jnp.float32 else {"rtol": 2e-2, "atol": 5e-2}
+    np.testing.assert_allclose(value.astype(jnp.float32), expected[0], **close)
+    np.testing.assert_allclose(tangent.astype(jnp.float32), expected[1], **close)
+
+
+def test_the_four_orders_of_a_second_derivative_agree():
+    def value(function, x):
+        return jnp.sum(jnp.sin(function(2, nn.swish, PARAMS, x)))
+
+    def forward(function):
+        return lambda x: jax.jvp(function, (x,), (COTANGENT,))[1]
+
+    def reverse(function):
+        return lambda x: jnp.vdot(jax.grad(function)(x), COTANGENT)
+
+    expected = forward(forward(functools.partial(value, plain)))(X)
+    for outer in (forward, reverse):
+        for inner in (forward, reverse):
+            found = jax.jit(outer(inner(functools.partial(value, ours))))(X)
+            np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 def test_the_backward_pass_needs_the_input_alone_of_what_is_as_large():
     _, pull = jax.vjp(lambda x: ours(2, nn.swish, PARAMS, x), X)
     large = [leaf for leaf in jax.tree.leaves(pull) if leaf.size >= X.size]

@@ -17,6 +17,22 @@ def test_the_form_of_the_platform_gives_the_value_and_every_derivative():
     np.testing.assert_allclose([f(2.0) for f in found], [16.0, 24.0, 24.0, 12.0])
 
 
+def test_forward_mode_and_the_two_together_take_the_form_of_the_platform():
+    def forward(function):
+        return lambda x: jax.jvp(function, (x,), (1.0,))[1]
+
+    first, *second = [
+        forward(two_forms()),
+        *[outer(inner(two_forms())) for outer in (forward, jax.grad) for inner in (forward, jax.grad)],
+    ]
+    np.testing.assert_allclose([first(2.0), *(f(2.0) for f in second)], [24.0, 24.0, 24.0, 24.0, 24.0])
+    third = [outer(f) for outer, f in zip((jax.grad, forward), second[1:], strict=False)]
+    np.testing.assert_allclose([f(2.0) for f in third], [12.0, 12.0])
+    traced = jax.jit(forward(two_forms())).trace(2.0)
+    for platform, doubled in (("cpu", True), ("tpu", False), ("cuda", False)):
+        assert ("dense<2.000000e+00>" in traced.lower(lowering_platforms=(platform,)).as_text()) is doubled
+
+
 def test_another_platform_gets_its_own_form():
     traced = jax.jit(jax.grad(two_forms())).trace(2.0)
     for platform, doubled in (("cpu", True), ("tpu", False), ("cuda", False)):

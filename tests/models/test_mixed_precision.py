@@ -28,7 +28,7 @@ def gradients_for(platform, x, kernel, cotangent):
 
 def test_of_float32_it_is_the_operation_itself():
     np.testing.assert_array_equal(apply_kernel(product, X, KERNEL), X @ KERNEL)
-    assert "custom_vjp" not in str(jax.make_jaxpr(lambda w: apply_kernel(product, X, w))(KERNEL))
+    assert "custom" not in str(jax.make_jaxpr(lambda w: apply_kernel(product, X, w))(KERNEL))
 
 
 def test_the_kernel_meets_x_in_the_dtype_of_x():
@@ -91,3 +91,28 @@ def test_it_can_be_differentiated_twice():
     found = jax.grad(penalty)(jnp.asarray(KERNEL))
     wanted = jax.grad(lambda kernel: expected(kernel).sum())(jnp.asarray(KERNEL))
     np.testing.assert_allclose(found, wanted, rtol=0.1, atol=0.02 * np.abs(wanted).max())
+
+
+def test_tangents_are_those_of_the_cast_kernel_and_bias():
+    x, bias = X.astype(jnp.bfloat16), jnp.asarray([1.0, -2.0, 0.5])
+
+    def ours(x, kernel, bias):
+        return add_bias(apply_kernel(product, x, kernel), bias)
+
+    def cast(x, kernel, bias):
+        return x @ kernel.astype(x.dtype) + bias.astype(x.dtype).reshape(1, -1)
+
+    operands = x, KERNEL, bias
+    along = jax.tree.map(jnp.cos, operands)
+    for found, expected in zip(jax.jvp(ours, operands, along), jax.jvp(cast, operands, along), strict=True):
+        assert found.dtype == jnp.bfloat16
+        np.testing.assert_allclose(found.astype(jnp.float32), expected.astype(jnp.float32), rtol=2e-2, atol=5e-2)
+
+
+def test_a_bias_is_added_up_in_float32_over_what_is_mapped_too():
+    def total(bias):
+        return jax.vmap(lambda y: add_bias(y, bias))(jnp.zeros((3, 1000, 2), jnp.bfloat16)).sum().astype(jnp.float32)
+
+    np.testing.assert_array_equal(jax.grad(total)(jnp.zeros(2)), [3000.0, 3000.0])
+    mapped_alone = jax.grad(lambda b: jax.vmap(lambda y: add_bias(y, b))(jnp.zeros((3000, 2), jnp.bfloat16)).sum())
+    np.testing.assert_array_equal(mapped_alone(jnp.zeros(2)), [3000.0, 3000.0])

@@ -151,6 +151,36 @@ def test_corruption_in_these_tests_starts_from_a_good_configuration(tmp_path):
     assert RunDirectory(tmp_path).read()["data"] == DATA
 
 
+def test_what_the_host_has_decided_is_noted(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    assert directory.host() is None
+    directory.record(IDENTITY, CONFIG, DATA, {"cpu_parts": 2})
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["host"] == {"cpu_parts": 2}
+    assert directory.host() == directory.read()["host"] == {"cpu_parts": 2}
+    assert recorded(tmp_path / "other").host() == {"cpu_parts": 1}
+
+
+@pytest.mark.parametrize(("configured", "parts"), [({"cpu_parts": 2}, 2), ({}, 1)])
+def test_what_was_configured_before_the_host_decided_is_noted_and_tells_no_runs_apart(tmp_path, configured, parts):
+    directory = recorded(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    del stored["host"]
+    stored["config"] |= configured
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    assert directory.host() == {"cpu_parts": parts}
+    assert "cpu_parts" not in directory.read()["config"]
+    directory.check_same("toy_experiment", CONFIG, DATA)
+
+
+@pytest.mark.parametrize("host", [{}, [], {"cpu_parts": 0}, {"cpu_parts": "2"}, None])
+def test_a_note_that_cannot_be_read_is_refused(tmp_path, host):
+    directory = recorded(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "host": host}))
+    with refused(f"{tmp_path / 'config.json'} is not the configuration of a run"):
+        directory.read()
+
+
 def test_same_run_may_change_what_does_not_change_the_learning(tmp_path):
     directory = recorded(tmp_path)
     free = {"steps": 99, "log_every": 7, "eval_every": 7, "save_every": 7, "keep": 5, "grid_samples": 9}

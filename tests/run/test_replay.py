@@ -179,16 +179,21 @@ def test_replay_from_a_shell_with_one_device_and_no_data_finds_the_same(spoilt):
     assert json.loads(done.stdout)["not_finite"] == ["loss", "params/mean/value"]
 
 
-def test_replay_draws_the_noise_of_the_parts_that_a_cpu_had(shell, tmp_path):
+def test_replay_draws_the_noise_of_the_parts_that_a_cpu_had(shell, tmp_path, monkeypatch):
+    monkeypatch.setattr("gen_jax.run.train.choose_cpu_parts", lambda *given: 8)
     with pytest.raises(NonFiniteError):
-        train(tmp_path / "run", limit=2.4, cpu_parts=8)
+        train(tmp_path / "run", limit=2.4)
     bundle = next((tmp_path / "run" / "nonfinite").iterdir())
     assert report(bundle)["devices"] == jax.device_count() == 8
     code, out, _ = shell("replay", bundle)
     assert (code, json.loads(out)["metrics"]) == (4, {"loss": "inf"})
-    # In one piece other numbers are drawn.
+    # Neither fewer devices nor one piece would draw the same numbers.
+    with monkeypatch.context() as alone:
+        alone.setattr("gen_jax.run.devices.devices_for", lambda config, cpu_parts: jax.devices()[:1])
+        code, _, err = shell("replay", bundle)
+    assert (code, "set JAX_NUM_CPU_DEVICES=8" in err) == (2, True)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    config["config"]["cpu_parts"] = 1
+    config["host"]["cpu_parts"] = 1
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     assert shell("replay", bundle)[0] == 0
 

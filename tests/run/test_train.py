@@ -25,7 +25,6 @@ from gen_jax.reports.report import report_of
 from gen_jax.run.devices import mesh_for
 from gen_jax.run.train import train_run
 from gen_jax.training.metrics_log import MetricsLog
-from gen_jax.training.sharding import make_mesh
 
 STEPS = 12
 TOY = dataclasses.replace(toy_experiment.EXPERIMENT.presets["default"], steps=STEPS, eval_every=5)
@@ -284,8 +283,7 @@ def refused(monkeypatch):
 
     def check(count=8, **changes):
         with monkeypatch.context() as few:
-            few.setattr(jax, "device_count", lambda: count)
-            few.setattr("gen_jax.run.devices.make_mesh", lambda devices, fsdp: make_mesh(jax.devices()[:count], fsdp))
+            few.setattr("gen_jax.run.devices.devices_for", lambda config, cpu_parts: jax.devices()[:count])
             with pytest.raises(ConfigError) as error:
                 mesh_for(dataclasses.replace(TOY, **changes))
         return str(error.value)

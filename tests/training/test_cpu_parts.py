@@ -1,5 +1,6 @@
 import dataclasses
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +9,16 @@ import optax
 import pytest
 from toy_games import resident, start, toy_game
 
-from experiments import ddpm
+from experiments import dcgan, ddpm, vae, wgan_gp
 from gen_jax.config import Config
 from gen_jax.data import load_dataset
+from gen_jax.data.info import DataInfo
+from gen_jax.errors import ConfigError
 from gen_jax.kernels import convolution, winograd
 from gen_jax.preflight.programs import Setting
-from gen_jax.run.devices import in_cpu_parts, mesh_for_features
+from gen_jax.run import devices
+from gen_jax.run.devices import choose_cpu_parts, cpu_parts_here, mesh_for, mesh_for_features
+from gen_jax.run.setup import example
 from gen_jax.training import Aux, Player, Program, Turn, keys
 from gen_jax.training.cpu_parts import CPUParts
 from gen_jax.training.sharding import make_mesh, replicated, split_batch
@@ -121,28 +126,101 @@ def test_a_program_of_a_ddpm_on_two_devices_has_one_exchange(monkeypatch):
     assert exchanges(setting.lower_sample()) == ["all-gather"]
 
 
+NO_PARTS = [{"batch_size": 15}, {"accumulate": 2}, {"fsdp": 2}, {"reproducible": True}]
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    """A machine with two cores."""
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+
+
+def kernels(number, channels=8):
+    """The parameters of so many convolutions, each with a bias."""
+    shapes = (3, 3, channels, channels), (channels,)
+    return [[jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes] for _ in range(number)]
+
+
 @pytest.mark.parametrize(
-    ("changes", "devices"),
+    ("changes", "parameters", "parts"),
     [
-        ({}, 1),
-        ({"cpu_parts": 2}, 2),
-        ({"cpu_parts": 4}, 4),
-        # A batch that so many do not divide, and what is cut or split in another way, is left in one piece.
-        ({"cpu_parts": 2, "batch_size": 15}, 1),
-        ({"cpu_parts": 2, "accumulate": 2}, 1),
-        ({"cpu_parts": 2, "fsdp": 2}, 1),
-        ({"cpu_parts": 4, "reproducible": True}, 2),
+        ({}, kernels(12), 2),
+        # Few convolutions, none, and more parameters than 10 million.
+        ({}, kernels(11), 1),
+        ({}, [jax.ShapeDtypeStruct((9, 9), np.float32)] * 40, 1),
+        ({}, kernels(12, channels=400), 1),
+        *((changes, kernels(12), 1) for changes in NO_PARTS),
     ],
 )
-def test_how_many_devices_a_cpu_is_made(changes, devices):
-    assert dataclasses.replace(Config(batch_size=16), **changes).cpu_devices == devices
+def test_a_run_begins_in_parts_where_its_networks_are_deep_and_not_large(changes, parameters, parts):
+    config = dataclasses.replace(Config(batch_size=16), **changes)
+    assert choose_cpu_parts(config, parameters, jax.devices()[:2]) == parts
 
 
-def test_a_batch_is_in_parts_only_on_as_many_devices_as_were_wanted():
-    config = Config(batch_size=16, cpu_parts=2)
-    assert in_cpu_parts(config, mesh_of(2))
-    assert not in_cpu_parts(config, mesh_of(1))
-    assert not in_cpu_parts(config, mesh_of(8))
-    assert not in_cpu_parts(dataclasses.replace(config, reproducible=True), mesh_of(2))
-    assert mesh_for_features(config, mesh_of(2)).size == 1
-    assert mesh_for_features(config, mesh_of(8)).size == 8
+def test_a_run_begins_in_parts_on_two_cores_and_two_devices_alone(monkeypatch):
+    config = Config(batch_size=16)
+    assert [choose_cpu_parts(config, kernels(12), jax.devices()[:count]) for count in (1, 2, 8)] == [1, 2, 1]
+    monkeypatch.setattr(devices, "cores", lambda: 1)
+    assert choose_cpu_parts(config, kernels(12), jax.devices()[:2]) == 1
+
+
+@pytest.mark.parametrize(
+    ("experiment", "preset", "shape", "parts"),
+    [
+        (ddpm, "default", (8, 8, 1), 2),
+        (ddpm, "tiny", (8, 8, 1), 2),
+        (ddpm, "paper", (32, 32, 3), 1),
+        (wgan_gp, "images", (32, 32, 1), 2),
+        (wgan_gp, "default", (2,), 1),
+        (dcgan, "default", (8, 8, 1), 1),
+        (vae, "default", (8, 8, 1), 1),
+    ],
+)
+def test_parts_of_the_presets(experiment, preset, shape, parts):
+    config = experiment.EXPERIMENT.presets[preset]
+    info = DataInfo("any", shape, class_names=None, train_size=1000, held_out_size=100, fingerprint="f")
+    game = experiment.EXPERIMENT.build(config, info)
+    parameters = jax.eval_shape(game.init, jax.random.key(0), example(info))
+    assert choose_cpu_parts(config, parameters, jax.devices()[:2]) == parts
+
+
+@pytest.mark.parametrize("changes", NO_PARTS)
+def test_what_is_cut_in_another_way_is_left_in_one_piece(changes):
+    config = Config(batch_size=16)
+    assert cpu_parts_here(config, 2) == 2
+    assert cpu_parts_here(dataclasses.replace(config, **changes), 2) == 1
+
+
+def test_what_a_run_has_noted_is_without_effect_elsewhere_than_on_the_cpu_of_one_process(monkeypatch):
+    with monkeypatch.context() as pod:
+        pod.setattr(jax, "process_count", lambda: 2)
+        assert cpu_parts_here(Config(batch_size=16), 2) == 1
+    monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(platform="gpu")] * 2)
+    assert cpu_parts_here(Config(batch_size=16), 2) == 1
+
+
+def test_a_run_has_as_many_devices_as_parts_or_is_refused():
+    config = Config(batch_size=16)
+    assert mesh_for(config, 4).size == 4
+    assert mesh_for(config, 1).size == 8
+    with pytest.raises(ConfigError) as error:
+        mesh_for(config, 2, jax.devices()[:1])
+    assert str(error.value) == (
+        "the run computes each batch in 2 parts, on as many devices of a CPU; here is 1: "
+        "set JAX_NUM_CPU_DEVICES=2 before JAX is used"
+    )
+
+
+def test_of_a_cpu_that_a_command_has_split_a_run_in_one_piece_has_the_first_device(monkeypatch):
+    monkeypatch.setattr(devices, "was_split", lambda: True)
+    config = Config(batch_size=16)
+    assert mesh_for(config, 1).devices.tolist() == [[jax.devices()[0]]]
+    assert mesh_for(config, 2).size == 2
+    # The same bits on any number of devices need several.
+    assert mesh_for(dataclasses.replace(config, reproducible=True), 1).size == 8
+
+
+def test_features_are_computed_on_the_first_of_the_devices_of_parts():
+    assert mesh_for_features(mesh_of(2), 2).size == 1
+    assert mesh_for_features(mesh_of(2), 1).size == 2
+    assert mesh_for_features(mesh_of(8), 2).size == 8

@@ -1,8 +1,10 @@
 import functools
+import json
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -99,7 +101,9 @@ def test_process_that_leaves_alone_does_not_wait_forever(run, tmp_path):
 def devices_after(code, **environment):
     """How many devices JAX has in a process of its own that ran some code."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
-    program = f"from gen_jax.host.cpu_devices import split_the_cpu\n{code}\nimport jax\nprint(jax.device_count())"
+    program = (
+        f"from gen_jax.host.cpu_devices import split_the_cpu, was_split\n{code}\nimport jax\nprint(jax.device_count())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=inherited | environment, capture_output=True, text=True, check=True
     )
@@ -107,9 +111,27 @@ def devices_after(code, **environment):
 
 
 @pytest.mark.slow
+def test_a_run_in_one_piece_has_the_first_device_of_a_cpu_that_its_command_has_split(tmp_path):
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from gen_jax.shell.train import main
+from toy_experiment import EXPERIMENT
+main(EXPERIMENT, ["--run-dir", {str(tmp_path / "run")!r}, "--steps", "2"])
+import jax
+print("all", jax.device_count())
+"""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
+    done = subprocess.run([sys.executable, "-c", program], env=inherited, capture_output=True, text=True, check=True)
+    assert "devices  1 cpu, float32" in done.stdout
+    assert "all 2" in done.stdout
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["host"] == {"cpu_parts": 1}
+
+
+@pytest.mark.slow
 def test_the_cpu_is_split_where_nobody_has_said_otherwise():
-    assert devices_after("split_the_cpu(3)") == 3
+    assert devices_after("split_the_cpu(3)\nassert was_split()") == 3
     assert devices_after("split_the_cpu(1)") == 1
-    assert devices_after("split_the_cpu(2)", JAX_NUM_CPU_DEVICES="1") == 1
+    assert devices_after("split_the_cpu(2)\nassert not was_split()", JAX_NUM_CPU_DEVICES="1") == 1
     assert devices_after("split_the_cpu(2)", XLA_FLAGS="--xla_force_host_platform_device_count=5") == 5
     assert devices_after("import jax\njax.devices()\nsplit_the_cpu(2)") == 1

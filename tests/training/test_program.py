@@ -251,14 +251,14 @@ def test_a_program_loops_where_it_is_told_to(loop, steps):
     assert int(state.step) == step == steps
 
 
-def convolving_game(taps, repeat, look=lambda: None):
+def convolving_game(taps, repeat, look=lambda: None, convolve=convolution):
     """A kernel of so many taps that is moved by a pixel of what it makes of points."""
 
     # Channels too many for a convolution of 3x3 to be one product, and too few for Winograd's form.
     def loss(params, variables, batch, key, now):
         look()
         images = jnp.broadcast_to(batch["x"].reshape(-1, 1, 2, 1), (len(batch["x"]), 1, 2, 5))
-        return convolution(images, params["a"]["w"])[:, 0, 0, 0], Aux()
+        return convolve(images, params["a"]["w"])[:, 0, 0, 0], Aux()
 
     players = {"a": Player(("a",), loss, optax.sgd(0.5))}
     return toy_game(scalar_nets(a=jnp.ones((taps, taps, 5, 5))), players, (Turn(("a",), repeat=repeat),))
@@ -305,3 +305,22 @@ def test_steps_are_looped_over_on_a_cpu_where_xla_convolves_nothing_itself(devic
     assert int(state.step) == step == steps
     other, _ = run(game, resident(game, POINTS, 8, mesh=mesh), mesh, steps, loop=True, stride=steps)
     assert_states_close(state, other)
+
+
+def convolution_of_another_library(images, kernel):
+    return jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize(
+    ("game", "steps"),
+    [
+        (lambda: linear_game(), 3),
+        (lambda: convolving_game(1, 1), 3),
+        (lambda: convolving_game(1, 1, convolve=convolution_of_another_library), 1),
+    ],
+    ids=["no kernels", "known kernels", "unknown kernels"],
+)
+def test_a_cpu_loops_over_steps_unless_a_parameter_is_the_kernel_of_an_unknown_convolution(game, steps):
+    game, mesh = game(), make_mesh(jax.devices()[:1])
+    program = Program(game, resident(game, POINTS, 8), mesh, 0)
+    assert program.advance(first_state(game, mesh), 0, 3)[1] == steps

@@ -48,7 +48,7 @@ class FakeMachine:
         self.alive, self.most, self.asked, self.built, self.pages = 0, 0, [], set(), []
 
     @contextlib.contextmanager
-    def __call__(self, side, huge_pages=True):
+    def __call__(self, side, huge_pages=False):
         self.pages.append((side, huge_pages))
         self.alive += 1
         self.most = max(self.most, self.alive)
@@ -123,10 +123,10 @@ def test_pytorchs_best_mode_is_tried_with_huge_pages_too(tmp_path):
     found = compare(machine, WORKLOADS["dcgan"], tmp_path, rules)
     assert [one.mode for one in found.tried] == [*ALL, "compiled, channels last, huge pages"]
     assert found.mode == "compiled, channels last, huge pages"
-    # gen_jax always has them; PyTorch in that mode alone, tried and paired.
+    # PyTorch has them in that mode alone, tried and paired; gen_jax is run as a plain command.
     assert machine.pages.count(("torch", True)) == 2
     assert machine.pages.count(("torch", False)) == len(ALL)
-    assert ("gen_jax", False) not in machine.pages
+    assert ("gen_jax", True) not in machine.pages
     slower = FakeMachine({**times, "compiled, channels last, huge pages": 0.2})
     assert compare(slower, WORKLOADS["dcgan"], tmp_path, rules).mode == "compiled, channels last"
 

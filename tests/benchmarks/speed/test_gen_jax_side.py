@@ -23,7 +23,7 @@ SAMPLES = Workload(
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-    monkeypatch.setattr(gen_jax_side, "mesh_for", lambda config: make_mesh(jax.devices()[:1]))
+    monkeypatch.setattr(gen_jax_side, "mesh_for", lambda config, cpu_parts: make_mesh(jax.devices()[:1]))
 
 
 def order(workload):
