@@ -44,7 +44,7 @@ def illustrations(run: Run, dataset: Dataset | None) -> tuple[list[Illustration]
             continue
         key = keys.derive(jax.random.key(run.config.seed), "view", name)
         rows = compiled_view(run.game, view, run.mesh)(run.state, batch, key)
-        found.append(illustration(view.title, view.caption, rows, run.info.x))
+        found.append(illustration(view.title, view.caption, rows, run.info.fields[run.game.makes]))
     return found, left_out
 
 

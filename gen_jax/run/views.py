@@ -51,7 +51,7 @@ def compiled_view(game: Game, view: View, mesh: Mesh) -> Callable[[State, Batch,
     def restored(*arguments: Any) -> Any:
         return game.restored(view(*arguments))
 
-    compiled = CompiledTogether(jax.jit(restored, out_shardings=replicated(mesh)))
+    compiled = CompiledTogether(jax.jit(restored, out_shardings=replicated(mesh)), mesh)
     return lambda state, batch, key: np.asarray(
         jax.device_get(compiled(state.sampling_params, state.variables, batch, key))
     )

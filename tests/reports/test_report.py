@@ -23,6 +23,7 @@ from gen_jax.reports.report import command, gather, sample_grids, write_report
 from gen_jax.run.train import train_run
 from gen_jax.show.charts import Chart
 from gen_jax.show.grid import image_grid, write_png
+from gen_jax.show.pictures import Picture
 from gen_jax.training.game import Density, Sampling, View
 
 TOY = toy_experiment.EXPERIMENT.presets["default"]
@@ -289,3 +290,10 @@ def test_configuration_of_a_preset_that_is_gone_is_told_by_the_default():
     config = dataclasses.replace(TOY, preset="gone", steps=9)
     assert command(OF_PRESETS, config)[3:] == ["--steps", "9"]
     assert as_json(config)["preset"] == "gone"
+
+
+def test_views_of_other_kinds_are_pictures():
+    rows = np.random.default_rng(0).normal(size=(4, 3, 24, 2)).astype(np.float32)
+    shown = illustration("Interpolations", "A row each.", rows, Field("series", (24, 2))).shown
+    assert isinstance(shown, Picture)
+    assert shown.width > shown.height / 2
