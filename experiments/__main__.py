@@ -20,10 +20,14 @@ def names() -> list[str]:
 
 
 def about(experiment: Experiment) -> tuple[str, str]:
-    """Method and paper, of which the docstring's first line says: "Method (Authors, year, arXiv number)."."""
+    """Method and paper, of which the docstring's first line says: "Method (Authors, year, arXiv 1312.6114)."."""
     method, _, paper = (experiment.module.__doc__ or "").strip().partition("\n")[0].rstrip(".)").partition(" (")
-    number = re.search(r"arXiv (\S+)", paper)
-    return method, number.group(1) if number else paper.split(",")[0]
+    number, year = re.search(r"arXiv ([\w.-]+(/\d+)?)", paper), re.search(r"\b(19|20)\d\d\b", paper)
+    if number:
+        return method, number.group(1)
+    # Else the first author and the year.
+    author = re.split(r"[ ,&]", paper)[0]
+    return method, f"{author} {year.group()}" if year else author
 
 
 def row(experiment: Experiment) -> tuple[str, ...]:
@@ -47,7 +51,7 @@ def table(family: str | None = None) -> Iterator[str]:
         if family in names():
             raise ConfigError(f"{family} is an experiment and not a family: python -m experiments.{family}")
         raise ConfigError(f"FAMILY is {family}; accepted: {', '.join(sorted(families))}{nearest(family, families)}")
-    head = ("NAME", "DATA", "MINUTES", "PAPER", "METHOD")
+    head = ("NAME", "DATA", "MIN", "PAPER", "METHOD")
     chosen = sorted(families) if family is None else [family]
     rows = [head, *(row for name in chosen for row in families[name])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -62,7 +66,7 @@ def table(family: str | None = None) -> Iterator[str]:
         yield from map(line, families[name])
     yield ""
     yield "python -m experiments.NAME trains one: --preset tiny takes seconds, the default"
-    yield "these MINUTES on two CPU cores, --preset paper is as published; --help has all"
+    yield "MIN minutes on two CPU cores, --preset paper is as published; --help has all"
     yield "options, and what to expect."
 
 

@@ -1,4 +1,4 @@
-"""Autoencoder (Hinton & Salakhutdinov, Science 313, 2006, doi 10.1126/science.1127647).
+"""Autoencoder (Hinton & Salakhutdinov, 2006, doi 10.1126/science.1127647).
 
     python -m experiments.autoencoder
     python -m experiments.autoencoder --data mnist --data-dir DIR

@@ -1,4 +1,4 @@
-"""A classifier on the codes of another run, for few labels (Kingma et al., 2014, arXiv 1406.5298, M1).
+"""Classifier on codes of another run (Kingma et al., 2014, arXiv 1406.5298).
 
     python -m experiments.classifier
     python -m experiments.vae && python -m experiments.classifier --encoder runs/vae-digits --examples 100
@@ -6,7 +6,7 @@
 
 With --encoder the codes are those of a finished run, frozen, or trained on with --finetune; without it the encoder is
 new. Expect from frozen codes a better accuracy than from scratch where labels are few. The encoder's run is copied into
-this one. Kingma et al. report 11.82% error with 100 labels of MNIST for M1 with a transductive SVM.
+this one. The paper's model M1, with a transductive SVM on its codes, has 11.82% error with 100 labels of MNIST.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,13 @@
-"""Conditional variational autoencoder (Sohn et al., 2015; for images by class as Kingma et al., arXiv 1406.5298, M2).
+"""Conditional VAE (Sohn, Lee & Yan, NeurIPS 2015).
 
     python -m experiments.cvae
     python -m experiments.cvae --data mnist --data-dir DIR
     python -m gen_jax sample runs/cvae-digits --label 3
     python -m gen_jax evaluate runs/cvae-digits --metrics agreement
 
-Sohn, Lee & Yan, Learning Structured Output Representation using Deep Conditional Generative Models, NeurIPS 2015, have
-a network for the prior of z given y; here it is N(0, I) for every y. Expect a grid with a row for each class.
+Learning Structured Output Representation using Deep Conditional Generative Models. The paper has a network for the
+prior of z given y; here it is N(0, I) for every y, as in the model M2 of Kingma et al., arXiv 1406.5298. Expect a grid
+with a row for each class.
 """
 
 from dataclasses import dataclass
