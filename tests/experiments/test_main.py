@@ -32,7 +32,10 @@ def test_one_family_can_be_asked_for(capsys):
 @pytest.mark.parametrize(
     ("family", "text"),
     [
-        ("difusion", "FAMILY is difusion; accepted: adversarial, diffusion, likelihood, representation; the nearest is 'diffusion'"),
+        (
+            "difusion",
+            "FAMILY is difusion; accepted: adversarial, diffusion, likelihood, representation; the nearest is 'diffusion'",
+        ),
         ("vae", "vae is an experiment and not a family: python -m experiments.vae"),
     ],
 )
