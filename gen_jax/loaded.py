@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from gen_jax.data import Dataset
 from gen_jax.data.info import DataInfo
+from gen_jax.data.subset import subset
 from gen_jax.errors import ConfigError
 from gen_jax.measures import measure
 from gen_jax.measures.protocol import Protocol
@@ -53,18 +54,19 @@ class Run:
       coder: encodes and decodes, where the game has a codec.
     """
 
-    def __init__(self, path: epath.PathLike, step: int | None = None, **options: Any):
+    def __init__(self, path: epath.PathLike, step: int | None = None, data: Dataset | None = None, **options: Any):
         """Loads the newest checkpoint, or that of `step`. The data set is not needed.
 
         Args:
           path: of the run directory.
           step: of the checkpoint.
+          data: what it was trained on, where that came from Python and cannot be loaded by its name.
           **options: of the configuration, such as sampling_steps, that do not change what was learned.
 
         Raises:
           ConfigError: `path` is no run directory, or has no such checkpoint; an option does not apply.
         """
-        self.directory = RunDirectory(path)
+        self.directory, self._data = RunDirectory(path), data
         description, self.game = described_run(path, options)
         self._options: dict[str, Any] = options
         self.config, self.info = description.config, description.info
@@ -237,7 +239,7 @@ class Run:
           DataError: they are not there.
         """
         config = self.config
-        dataset = load_data(config, data_dir)
+        dataset = load_data(config, data_dir) if self._data is None else subset(self._data, config.examples)
         found, known = DataInfo.of(dataset).fingerprint, self.info.fingerprint
         if found != known:
             raise ConfigError(f"the data {config.data} are not those of the run: fingerprint {found}, not {known}")

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from gen_jax.data.dataset import Dataset
 
 
+SIZES = ("train_size", "held_out_size", "fingerprint")
+
+
 @dataclass(frozen=True)
 class DataInfo:
     """A description of a data set.
@@ -88,6 +91,9 @@ class DataInfo:
         Raises:
           KeyError, TypeError, ValueError: it did not.
         """
+        unknown = stored.keys() - {"name", "shape", "class_names", "fields", "streams", *SIZES}
+        if unknown:
+            raise KeyError(f"{', '.join(sorted(unknown))} is not known")
         if "fields" in stored:
             fields = {name: Field.from_json(one) for name, one in stored["fields"].items()}
         else:

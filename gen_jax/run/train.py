@@ -1,6 +1,7 @@
 """Training a run: the composition root, where a configuration becomes game, data, devices, checkpoints and logs."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from gen_jax.config import Config
 from gen_jax.data import Dataset
 from gen_jax.data.info import DataInfo
+from gen_jax.data.subset import subset
 from gen_jax.errors import ConfigError, GenJaxError, NonFiniteError, StorageError
 from gen_jax.experiment import Experiment
 from gen_jax.metrics import sample_metrics
@@ -52,13 +54,24 @@ class TrainingRun:
     All that can be wrong with the request is looked at before anything is compiled.
     """
 
-    def __init__(self, experiment: Experiment, config: Config, console: Console):
+    def __init__(self, experiment: Experiment, config: Config, console: Console, data: Dataset | None = None):
+        """Looks at everything; computes nothing but what `build` does.
+
+        Args:
+          experiment: what to train.
+          config: how.
+          console: where to say how it goes.
+          data: what to learn from; None: what the configuration names.
+        """
+        if data is not None:
+            data = subset(data, config.examples)
+            config = dataclasses.replace(config, data=data.name)
         self.experiment, self.config, self.console = experiment, config, console
         experiment.check(config)
         self.directory = RunDirectory(config.run_dir or default_run_dir(experiment.name, config.data))
         self.directory.claim()
         self.directory.check_same(experiment.identity["module"], config)
-        self.dataset = load_data(config)
+        self.dataset = load_data(config) if data is None else data
         self.info = DataInfo.of(self.dataset)
         self.directory.check_same(experiment.identity["module"], config, self.info.as_json())
         self.parts = find_parts(experiment, config, self.directory)
@@ -245,7 +258,11 @@ class TrainingRun:
 
 
 def train_run(
-    experiment: Experiment, config: Config, console: Console | None = None, write_report: WriteReport | None = None
+    experiment: Experiment,
+    config: Config,
+    console: Console | None = None,
+    write_report: WriteReport | None = None,
+    data: Dataset | None = None,
 ) -> epath.Path:
     """Trains, or continues, the run that a configuration describes. Returns its directory.
 
@@ -254,6 +271,7 @@ def train_run(
       config: how.
       console: where to say how it goes; None: stdout, of the leader alone.
       write_report: makes the page that shows the run, if the configuration asks for one; None: nobody does.
+      data: what to learn from; None: what the configuration names.
 
     Raises:
       ConfigError, DataError: the request cannot be carried out.
@@ -261,7 +279,7 @@ def train_run(
       Preempted: SIGTERM or SIGINT came, and the state is saved.
       StorageError: the state could not be saved.
     """
-    run = TrainingRun(experiment, config, console or Console(quiet=not is_leader()))
+    run = TrainingRun(experiment, config, console or Console(quiet=not is_leader()), data)
     with run.directory.lock() if is_leader() else contextlib.nullcontext():
         run.record()
         directory, best = run.directory.checkpoints, run.best

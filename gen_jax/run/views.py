@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from gen_jax.data import Dataset, Field, Split, Streams
 from gen_jax.data.info import DataInfo
 from gen_jax.run.setup import example
-from gen_jax.show.grid import compared, picture, samples_for
+from gen_jax.show.grid import COMPARED, compared, picture, samples_for
 from gen_jax.training import keys
 from gen_jax.training.compilation import CompiledTogether
 from gen_jax.training.game import Array, Batch, Game, View
@@ -27,7 +27,7 @@ ROWS_OF_CHAINS = 4
 MOST_ROWS = 32
 
 
-def spread(split: Split | Streams, most: int) -> dict[str, np.ndarray]:
+def spread(split: Split, most: int) -> dict[str, np.ndarray]:
     """Examples from all over a split, which may be sorted by its labels; some are repeated if it has fewer."""
     return split.load(np.linspace(0, split.size - 1, most).round().astype(np.int64))
 
@@ -41,7 +41,7 @@ def view_batch(game: Game, info: DataInfo, dataset: Dataset | None, seed: int) -
         if info.class_names is not None:
             batch["label"] = batch["index"] % len(info.class_names)
         return batch
-    rows = {name: jnp.asarray(array) for name, array in spread(dataset.test_streams, size).items()}
+    rows = {name: jnp.asarray(array) for name, array in spread(dataset.test, size).items()}
     return game.transformed(rows, keys.derive(jax.random.key(seed), "view", "transform"), train=False)
 
 
@@ -114,5 +114,6 @@ class Grid:
 
 def arranged(rows: np.ndarray, field: Field, centres: np.ndarray | None = None) -> np.ndarray:
     """Rows of a view (rows, columns, *shape) as one picture; pairs stand one below the other, as screens are wide."""
-    rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 else rows
-    return picture(rows.reshape(-1, *rows.shape[2:]), field, None, centres, rows.shape[1])
+    is_tiled = field.kind not in ("points", *COMPARED)
+    rows = rows.swapaxes(0, 1) if rows.shape[1] == 2 and is_tiled else rows
+    return picture(rows.reshape(-1, *rows.shape[2:]), field, centres=centres, columns=rows.shape[1])

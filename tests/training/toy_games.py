@@ -78,21 +78,25 @@ def weights(game, steps, net="a", **options):
     return [float(state.params[net]["w"]) for state, _ in itertools.islice(steps_of(game, **options), steps)]
 
 
-def resident(game, x, batch_size, *, seed=0, mesh=None):
-    """Points (size, 2) as a source of batches."""
+def resident(game, x, batch_size, *, seed=0, mesh=None, **entries):
+    """Points (size, 2), and other entries of as many rows, as a source of batches."""
     sharding = replicated(mesh or make_mesh(jax.devices()[:1]))
-    split = Split(len(x), arrays={"x": np.asarray(x, np.float32)})
+    split = Split(len(x), arrays={"x": np.asarray(x, np.float32), **entries})
     return Resident(split, batch_size=batch_size, seed=seed, draws=game.draws, sharding=sharding)
 
 
 class Match:
     """A game being played on points (size, 2), all of them in each batch unless told otherwise."""
 
-    def __init__(self, game, x, batch_size=None, seed=0):
+    def __init__(self, game, x, batch_size=None, seed=0, **entries):
         mesh = make_mesh(jax.devices()[:1])
+        source = resident(game, x, batch_size or len(x), seed=seed, **entries)
         # Steps in a loop on the device: nothing here is a convolution, and dispatches cost more than the arithmetic.
-        self.program = Program(game, resident(game, x, batch_size or len(x), seed=seed), mesh, seed, loop=True)
-        self.state = jax.device_put(start(game, seed), replicated(mesh))
+        self.program = Program(game, source, mesh, seed, loop=True)
+        first = dict(source.batch(source.feed(0), 0, 0))
+        example = {name: rows[:1] for name, rows in first.items()}
+        state = init_state(game, jax.random.key(seed), example, game.given_nets, first)
+        self.state = jax.device_put(state, replicated(mesh))
 
     def play(self, steps):
         """The state after so many more steps."""
