@@ -29,8 +29,8 @@ class Coder:
         """
         self.game, self.chunk = game, chunk
         everywhere = replicated(mesh)
-        self._encode = CompiledTogether(jax.jit(self._encoded, out_shardings=everywhere))
-        self._decode = CompiledTogether(jax.jit(self._decoded, out_shardings=everywhere))
+        self._encode = CompiledTogether(jax.jit(self._encoded, out_shardings=everywhere), mesh)
+        self._decode = CompiledTogether(jax.jit(self._decoded, out_shardings=everywhere), mesh)
 
     def encode(self, state: State, x: np.ndarray, key: Array, **given: Any) -> np.ndarray:
         """Codes (n, *codes) of examples x (n, *shape) as stored.
