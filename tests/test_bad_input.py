@@ -171,7 +171,7 @@ def test_unknown_data_set_is_refused_with_the_nearest(refused):
         ["--data", "rign8"],
         3,
         "unknown data set 'rign8'; the nearest is 'ring8'. Accepted: digits, ring8, grid25, swissroll, folder:PATH, "
-        "or the name of a TFDS set",
+        "npz:FILE, or the name of a TFDS set",
     )
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax.data import Dataset, Field, Split
+from gen_jax.data import Dataset, Field, Split, Streams
 from gen_jax.data.info import DataInfo
 from gen_jax.run.setup import example
 from gen_jax.show.grid import COMPARED, compared, picture, samples_for
@@ -27,7 +27,7 @@ ROWS_OF_CHAINS = 4
 MOST_ROWS = 32
 
 
-def spread(split: Split, most: int) -> dict[str, np.ndarray]:
+def spread(split: Split | Streams, most: int) -> dict[str, np.ndarray]:
     """Examples from all over a split, which may be sorted by its labels; some are repeated if it has fewer."""
     return split.load(np.linspace(0, split.size - 1, most).round().astype(np.int64))
 
@@ -41,7 +41,7 @@ def view_batch(game: Game, info: DataInfo, dataset: Dataset | None, seed: int) -
         if info.class_names is not None:
             batch["label"] = batch["index"] % len(info.class_names)
         return batch
-    rows = {name: jnp.asarray(array) for name, array in spread(dataset.test, size).items()}
+    rows = {name: jnp.asarray(array) for name, array in spread(dataset.test_streams, size).items()}
     return game.transformed(rows, keys.derive(jax.random.key(seed), "view", "transform"), train=False)
 
 

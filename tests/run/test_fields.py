@@ -23,6 +23,7 @@ from gen_jax.run import data as module
 from gen_jax.run.replay import GivenBatches
 from gen_jax.run.rollback import Rollback
 from gen_jax.run.train import TrainingRun, train_run
+from gen_jax.run.views import view_batch
 from gen_jax.training import program as training_program
 from gen_jax.training.checkpoints import Checkpoints
 
@@ -174,6 +175,15 @@ def test_the_batches_of_a_step_are_replayed_as_they_were_drawn(streams, tmp_path
     for name in names:
         np.testing.assert_array_equal(again[name], drawn[0][name])
     np.testing.assert_array_equal(again["wave"], PARTS["sounds", 32]["wave"][again["index_sounds"]])
+
+
+def test_views_see_the_entries_of_every_stream(streams, tmp_path):
+    run = TrainingRun(EXPERIMENT, dataclasses.replace(CONFIG, run_dir=str(tmp_path)), Console(quiet=True))
+    with_data, without = (view_batch(run.setup.game, run.info, found, 0) for found in (streams, None))
+    names = {*FIELDS, "index", "index_texts", "index_sounds"}
+    assert set(with_data) == set(without) == names
+    assert {name: rows.shape for name, rows in with_data.items()} == {n: rows.shape for n, rows in without.items()}
+    np.testing.assert_array_equal(with_data["wave"], PARTS["sounds", 8]["wave"][with_data["index_sounds"]])
 
 
 def test_preflight_knows_which_entries_come_from_where():
