@@ -34,7 +34,8 @@ def test_one_family_can_be_asked_for(capsys):
     [
         (
             "difusion",
-            "FAMILY is difusion; accepted: adversarial, diffusion, likelihood, representation; the nearest is 'diffusion'",
+            "FAMILY is difusion; accepted: adversarial, diffusion, likelihood, representation; "
+            "the nearest is 'diffusion'",
         ),
         ("vae", "vae is an experiment and not a family: python -m experiments.vae"),
     ],

@@ -53,7 +53,7 @@ def test_a_run_needs_its_part_no_more_once_it_is_copied(moved, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
     assert set(run.state.params) == {"encoder", "classifier"}
     assert "continuing after step 2" in train(CLASSIFIER, tmp_path / "codes", encoder=str(moved), steps=4)
-    assert [score.metric for score in run.evaluate("held_out")] == ["loss", "accuracy"]
+    assert [score.metric for score in run.evaluate("held_out")] == ["accuracy", "loss"]
 
 
 def test_a_part_that_is_trained_on_moves(encoder, tmp_path):
