@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gen_jax.config import Config, Count, Free, Widths, Within
+from gen_jax.config import AtSampling, Config, Count, Widths, Within
 from gen_jax.data import Identity, Unit
 from gen_jax.experiment import Experiment
 from gen_jax.methods.checks import require_images
@@ -40,7 +40,7 @@ class ToyConfig(Config):
     """Step whose update makes the parameters NaN; 0: none."""
     nan_example: Annotated[int, Within(-1)] = -1
     """Training example whose loss is NaN; -1: none."""
-    sampling_steps: Annotated[int, Within(1), Free] = 10
+    sampling_steps: Annotated[int, Within(1), AtSampling] = 10
     """The noise of a sample is one over that."""
 
 

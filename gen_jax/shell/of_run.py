@@ -1,9 +1,12 @@
 """Command lines whose flags depend on the run: its options of sampling, and what may be asked of its samples."""
 
+import ast
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeVar
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
 import tyro
 
@@ -48,7 +51,7 @@ def parse_for_run(command: str, kind: type[T], arguments: Sequence[str], *, cond
     path = next((one for one in arguments if not one.startswith("-") and RunDirectory(one).config.exists()), None)
     sampling, given = ({}, {}) if path is None else own_flags(path)
     given = given if conditions else {}
-    static = [(f.name, Annotated[f.type, *_marks(kind, f)], f) for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    static = [(f.name, _annotated(f), f) for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     of_run = [
         (name, Annotated[type_, tyro.conf.arg(help=help_)], dataclasses.field(default=None))
         for name, (type_, help_) in {**sampling, **given}.items()
@@ -60,7 +63,7 @@ def parse_for_run(command: str, kind: type[T], arguments: Sequence[str], *, cond
     found: Any
     found, rest = tyro.cli(made, prog=prog, description=about, args=list(arguments), return_unknown_args=True)
     if rest:
-        accepted = [flag(name) for name, *_ in (*static, *of_run)]
+        accepted = [flag(name) for name in (*names_of(kind), *sampling, *given)]
         name = rest[0].partition("=")[0]
         near = nearest(name, accepted)
         raise ConfigError(f"{name} does not apply to {found.run}{near}; accepted: {', '.join(accepted)}")
@@ -72,10 +75,20 @@ def parse_for_run(command: str, kind: type[T], arguments: Sequence[str], *, cond
     return kind(**values), Asked(found.run, set_of(sampling), set_of(given))
 
 
-def _marks(kind: type, field: dataclasses.Field) -> tuple[Any, ...]:
-    """The help of a field, which stands below it in the class."""
+def names_of(kind: type) -> Iterator[str]:
+    """Names of the flags of a dataclass, those of a group of flags among them."""
+    for field in dataclasses.fields(kind):
+        group = (*get_args(field.type), field.type)[0]
+        if dataclasses.is_dataclass(group) and isinstance(group, type):
+            yield from names_of(group)
+        elif tyro.conf.Suppress not in get_args(field.type):
+            yield field.name
+
+
+def _annotated(field: dataclasses.Field) -> Any:
+    """The type of a field with its help; as it is where it has none, which may be a group of flags."""
     help_ = field.metadata.get("help")
-    return (tyro.conf.arg(help=help_),) if help_ else (tyro.conf.arg(),)
+    return Annotated[field.type, tyro.conf.arg(help=help_)] if help_ else field.type
 
 
 def own_flags(path: str) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[Any, str]]]:
@@ -86,8 +99,12 @@ def own_flags(path: str) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[An
     """
     description, game = described_run(path, abstract=True)
     config = description.config
+    help_of = documented(type(config))
     options = {
-        name: (kind_of(type(config), name) | None, f"Of its sampling (default: {shown(getattr(config, name))}).")
+        name: (
+            kind_of(type(config), name) | None,
+            f"{help_of.get(name, '')} The run has {shown(getattr(config, name))}.",
+        )
         for name in sampling_fields(type(config))
     }
     given = {
@@ -95,6 +112,25 @@ def own_flags(path: str) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[An
         for name, asked in game.given.items()
     }
     return options, given
+
+
+def documented(kind: type) -> dict[str, str]:
+    """What stands below each field of a dataclass and of those that it inherits from, where its source is there."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__[:-1]):
+        try:
+            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+        except (OSError, TypeError, SyntaxError, ValueError):
+            continue
+        assert isinstance(tree, ast.ClassDef)
+        for field, below in itertools.pairwise(tree.body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                found[ast.unparse(field.target)] = str(below.value.value)
+    return found
 
 
 def words(field: Field) -> str:

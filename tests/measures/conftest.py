@@ -47,7 +47,7 @@ def subject(monkeypatch):
 
     def make(run, **options):
         said = []
-        made = Subject(run, Protocol(**options), say=said.append)
+        made = Subject(run, Protocol.of(options), say=said.append)
         made.said = said
         return made
 

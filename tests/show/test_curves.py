@@ -1,5 +1,6 @@
 import itertools
 
+from gen_jax.metrics.logged import Reported
 from gen_jax.show.curves import MOST_POINTS, curves, families
 
 LINES = [
@@ -21,7 +22,7 @@ def test_metrics_of_one_scale_share_a_chart():
 
 
 def test_training_and_evaluation_are_lines_of_one_chart():
-    elbo = curves(LINES)[0]
+    elbo = curves(LINES, reports={"elbo": Reported("ELBO", "nats", "larger")})[0]
     assert elbo.title == "ELBO (nats)"
     assert [(s.name, list(s.x), list(s.y), s.points) for s in elbo.series] == [
         ("train", [1, 2], [-3.0, None], False),
