@@ -100,13 +100,10 @@ def own_flags(path: str) -> tuple[dict[str, tuple[Any, str]], dict[str, tuple[An
     description, game = described_run(path, abstract=True)
     config = description.config
     help_of = documented(type(config))
-    options = {
-        name: (
-            kind_of(type(config), name) | None,
-            f"{help_of.get(name, '')} The run has {shown(getattr(config, name))}.",
-        )
-        for name in sampling_fields(type(config))
-    }
+    options = {}
+    for name in sampling_fields(type(config)):
+        now = f"The run has {shown(getattr(config, name))}."
+        options[name] = (kind_of(type(config), name) | None, f"{help_of.get(name, '')} {now}".strip())
     given = {
         name: (str | None, words(asked.field) + (" (default: drawn)." if asked.draw is not None else "."))
         for name, asked in game.given.items()
@@ -124,12 +121,9 @@ def documented(kind: type) -> dict[str, str]:
             continue
         assert isinstance(tree, ast.ClassDef)
         for field, below in itertools.pairwise(tree.body):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-            ):
-                found[ast.unparse(field.target)] = str(below.value.value)
+            text = below.value if isinstance(below, ast.Expr) else None
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Constant):
+                found[ast.unparse(field.target)] = str(text.value)
     return found
 
 
