@@ -1,12 +1,19 @@
 import dataclasses
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+import toy_experiment
+from toy_experiment import ToyConfig
 
-from gen_jax.config import Config, Count
+from gen_jax.config import AtSampling, Config, Count, Within, free_fields, sampling_fields
+from gen_jax.data.field import Field, point_fields
+from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.experiment import TINY, Experiment
+
+TOY = toy_experiment.EXPERIMENT
 
 
 @dataclass(frozen=True)
@@ -103,3 +110,35 @@ def test_a_variant_is_built_by_another_function_and_found_in_its_own_module():
     variant = dataclasses.replace(experiment, build=re.compile)
     assert variant.presets == experiment.presets
     assert (experiment.module.__name__, variant.module.__name__) == (__name__, "re")
+
+
+def test_a_stream_that_a_method_does_not_take_is_one_line():
+    info = DataInfo("pairs", {**point_fields(), "y": Field("points", (2,))}, 9, 1, "f", {"others": (5, 2)})
+    with pytest.raises(
+        ConfigError, match=r"^--data is pairs, which has a stream others beside x; toy_experiment takes x$"
+    ):
+        TOY.game(TOY.presets["default"], info)
+    taking = dataclasses.replace(TOY, build=lambda *given: dataclasses.replace(TOY.build(*given), streams=("others",)))
+    assert taking.game(TOY.presets["default"], info).streams == ("others",)
+
+
+def test_a_part_that_is_needed_and_not_named_is_one_line():
+    def build(config, data, *, first_stage):
+        raise AssertionError("not built without its part")
+
+    needing = dataclasses.replace(TOY, build=build, parts=("first_stage",))
+    with pytest.raises(ConfigError, match=r"^--first-stage is missing; accepted: the directory of a run that"):
+        needing.game(TOY.presets["default"], DataInfo("ring8", point_fields(), 9, 1, "f"))
+
+
+def test_options_of_sampling_are_part_of_how_a_game_samples():
+    @dataclass(frozen=True)
+    class Truncated(ToyConfig):
+        truncation: Annotated[float, Within(0, 1), AtSampling] = 1.0
+
+    experiment = Experiment(TOY.build, Truncated)
+    config = dataclasses.replace(experiment.presets["default"], truncation=0.5)
+    game = experiment.game(config, DataInfo("ring8", point_fields(), 9, 1, "f"))
+    assert game.sampling.options == {"truncation": 0.5}
+    assert sampling_fields(Truncated) == ("sampling_steps", "truncation")
+    assert {"sampling_steps", "truncation"} <= free_fields(Truncated)

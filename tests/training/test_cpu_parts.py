@@ -12,6 +12,7 @@ from toy_games import resident, start, toy_game
 from experiments import dcgan, ddpm, vae, wgan_gp
 from gen_jax.config import Config
 from gen_jax.data import load_dataset
+from gen_jax.data.field import image_fields, point_fields
 from gen_jax.data.info import DataInfo
 from gen_jax.errors import ConfigError
 from gen_jax.kernels import convolution, winograd
@@ -178,7 +179,13 @@ def test_a_run_begins_in_parts_on_two_cores_and_two_devices_alone(monkeypatch):
 )
 def test_parts_of_the_presets(experiment, preset, shape, parts):
     config = experiment.EXPERIMENT.presets[preset]
-    info = DataInfo("any", shape, class_names=None, train_size=1000, held_out_size=100, fingerprint="f")
+    info = DataInfo(
+        "any",
+        image_fields(shape) if len(shape) == 3 else point_fields(),
+        train_size=1000,
+        held_out_size=100,
+        fingerprint="f",
+    )
     game = experiment.EXPERIMENT.build(config, info)
     parameters = jax.eval_shape(game.init, jax.random.key(0), example(info))
     assert choose_cpu_parts(config, parameters, jax.devices()[:2]) == parts

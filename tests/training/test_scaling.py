@@ -22,6 +22,7 @@ from gen_jax.models.resnet_gan import FirstDownBlock
 from gen_jax.models.unet import ResidualBlock, SelfAttention
 from gen_jax.samplers import ancestral
 from gen_jax.training import Program, init_state
+from gen_jax.training.game import Now
 from gen_jax.training.sharding import make_mesh, replicated, state_shardings
 
 SHAPE = (8, 8, 1)
@@ -166,7 +167,7 @@ def test_networks_compute_forwards_and_backwards_in_the_precision_asked_for(name
     for player in game.players.values():
 
         def objective(params, variables, player=player):
-            return player.loss(params, variables, batch, jax.random.key(0), None)[0].mean()
+            return player.loss(params, variables, batch, jax.random.key(0), Now(None, jnp.int32(0)))[0].mean()
 
         found = dtypes_of_products(jax.jit(jax.grad(objective)).lower(state.params, state.variables))
         assert len(found) > 8
