@@ -177,7 +177,7 @@ def in_rounds(some: Callable[[jax.Array], jax.Array], rounds: int, images: jax.A
     """`some(images)`, computed for a few images at a time."""
     if rounds == 1:
         return some(images)
-    split = _dealt(images, rounds)
+    split = _in_rounds(images, rounds)
     made = jax.eval_shape(some, split[:, 0])
 
     def round_of(number: jax.Array, done: jax.Array) -> jax.Array:
@@ -191,7 +191,7 @@ def sum_of_rounds(some: Callable[..., jax.Array], rounds: int, *images: jax.Arra
     """The sum of `some(*images)` over all images, computed for a few of them at a time."""
     if rounds == 1:
         return some(*images)
-    splits = [_dealt(array, rounds) for array in images]
+    splits = [_in_rounds(array, rounds) for array in images]
     made = jax.eval_shape(some, *(split[:, 0] for split in splits))
 
     def round_of(number: jax.Array, total: jax.Array) -> jax.Array:
@@ -200,7 +200,7 @@ def sum_of_rounds(some: Callable[..., jax.Array], rounds: int, *images: jax.Arra
     return jax.lax.fori_loop(0, rounds, round_of, jnp.zeros(made.shape, made.dtype))
 
 
-def _dealt(images: jax.Array, rounds: int) -> jax.Array:
+def _in_rounds(images: jax.Array, rounds: int) -> jax.Array:
     """(batch, ...) as (batch / rounds, rounds, ...), so that each device holds a part of every round."""
     return images.reshape(len(images) // rounds, rounds, *images.shape[1:])
 

@@ -40,7 +40,7 @@ class Rollback:
     identity: Mapping[str, Any]
     say: Callable[[str], None]
 
-    def leave_out(self, checkpoints: Checkpoints, error: NonFiniteError, skipped: frozenset[int]) -> frozenset[int]:
+    def skip_culprit(self, checkpoints: Checkpoints, error: NonFiniteError, skipped: frozenset[int]) -> frozenset[int]:
         """Finds the step that made the error, writes a bundle of it, and adds it to the steps that are skipped.
 
         Raises:

@@ -35,7 +35,7 @@ from gen_jax.show.grid import write_png
 from gen_jax.show.words import worded_example
 from gen_jax.training.checkpoints import Checkpoints
 from gen_jax.training.distributed import is_leader
-from gen_jax.training.loop import Cadence, Trouble, train
+from gen_jax.training.loop import Cadence, SaveWarnings, train
 from gen_jax.training.metrics_log import MetricsLog
 from gen_jax.training.preemption import Preemption
 from gen_jax.training.pretrained import Pretrained
@@ -96,7 +96,7 @@ class TrainingRun:
         self.grid = Grid(
             self.setup.game, self.info, self.dataset, self.examiner.sampler, mesh, config.seed, config.grid_samples
         )
-        self.trouble = Trouble(self.say)
+        self.save_warnings = SaveWarnings(self.say)
         # Grids that a disk would not take; they are written before the next checkpoint.
         self._pictures: dict[epath.Path, np.ndarray] = {}
 
@@ -133,7 +133,7 @@ class TrainingRun:
             try:
                 self.write()
             except StorageError as error:
-                self.trouble.report(str(error))
+                self.save_warnings.report(str(error))
         measured = self.examiner(state)
         self.store(step, measured)
         return measured
@@ -147,7 +147,7 @@ class TrainingRun:
         try:
             store_scores(self.directory.scores, self.features.scores(step, measured, made))
         except OSError as error:
-            self.trouble.report(f"{self.directory.scores} could not be written: {first_line(error)}")
+            self.save_warnings.report(f"{self.directory.scores} could not be written: {first_line(error)}")
 
     def write(self) -> None:
         """Writes config.json, if it was removed, and the grids that could not be written before.
@@ -190,12 +190,12 @@ class TrainingRun:
                     except NonFiniteError as error:
                         # Its traceback would keep the state with what is not finite in memory.
                         failure = error.with_traceback(None)
-                    skipped = rollback.leave_out(checkpoints, failure, skipped)
+                    skipped = rollback.skip_culprit(checkpoints, failure, skipped)
                     start, state = self.setup.begin(checkpoints, self.dataset.train_streams)
                     try:
                         log.rewind(start or 0)
                     except StorageError as error:
-                        self.trouble.report(str(error))
+                        self.save_warnings.report(str(error))
                     reporter = self.reporter(start)
         was_finished = start is not None and start >= self.config.steps
         if was_finished:
@@ -249,7 +249,7 @@ class TrainingRun:
                     reporter=reporter,
                     evaluate=self.evaluate,
                     write=self.write,
-                    trouble=self.trouble,
+                    save_warnings=self.save_warnings,
                     requested=preemption.requested,
                     skipped=skipped,
                 )

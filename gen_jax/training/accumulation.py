@@ -40,7 +40,7 @@ class Microbatches:
 
         def add(sums: PyTree, numbered: tuple[Array, Batch]) -> tuple[PyTree, PyTree]:
             number, rows = numbered
-            means, examples = one(number, known_after(sums, rows) if self.unroll else rows)
+            means, examples = one(number, made_after(sums, rows) if self.unroll else rows)
             return self._like_the_state(jax.tree.map(plus, sums, means)), examples
 
         def mean(total: Array, like: jax.ShapeDtypeStruct) -> Array:
@@ -76,7 +76,7 @@ def plus(total: Array, leaf: Array) -> Array:
     return total + leaf.astype(total.dtype) if inexact(leaf) else leaf
 
 
-def known_after(sums: PyTree, rows: Batch) -> Batch:
+def made_after(sums: PyTree, rows: Batch) -> Batch:
     """The rows as they are, made to depend on the sums, so that XLA begins with no part before the last is done.
 
     Parts that are written out need nothing of each other and would be in memory side by side. XLA's CPU backend does

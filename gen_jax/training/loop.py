@@ -53,7 +53,7 @@ class Cadence:
         return min([self.steps, *(step - step % period + period for period in periods)])
 
 
-class Trouble:
+class SaveWarnings:
     """Says once that saving does not work, and once that it does again."""
 
     def __init__(self, say: Callable[[str], None]):
@@ -82,7 +82,7 @@ def train(
     reporter: Reporter,
     evaluate: Callable[[int, State], Mapping[str, float]],
     write: Callable[[], None] = lambda: None,
-    trouble: Trouble | None = None,
+    save_warnings: SaveWarnings | None = None,
     requested: Callable[[int], bool] = lambda step: False,
     skipped: frozenset[int] = frozenset(),
 ) -> State:
@@ -101,7 +101,7 @@ def train(
       reporter: shows progress.
       evaluate: (step, state) -> metrics; also draws the sample grid.
       write: writes what else has to be on disk before a checkpoint; raises StorageError.
-      trouble: is told when something cannot be written.
+      save_warnings: is told when something cannot be written.
       requested: (step) -> whether to save and stop after it; asked once a dispatch.
       skipped: steps, counted from 1, that are counted and not taken.
 
@@ -110,7 +110,7 @@ def train(
       Preempted: it was asked to stop, and has saved.
       StorageError: the last state could not be saved.
     """
-    trouble, pace = trouble or Trouble(reporter.say), Pace()
+    save_warnings, pace = save_warnings or SaveWarnings(reporter.say), Pace()
     step = begun = int(state.step)
     held: tuple[int, dict[str, jax.Array]] | None = None
     measured: tuple[int, Mapping[str, float]] = (begun, {})
@@ -140,26 +140,26 @@ def train(
         """Learns how the save before went. With several processes raises StorageError if it failed."""
         try:
             if checkpoints.wait():
-                trouble.over()
+                save_warnings.over()
         except StorageError as error:
             if jax.process_count() > 1:
                 # Others may be waiting, in Orbax, for the one that failed.
                 raise
-            trouble.report(str(error))
+            save_warnings.report(str(error))
 
     def try_to_save() -> None:
         settle()
         try:
             save()
         except StorageError as error:
-            trouble.report(str(error))
+            save_warnings.report(str(error))
 
     def save_and_wait() -> None:
         """Raises StorageError unless the state is on disk."""
         settle()
         save()
         checkpoints.wait()
-        trouble.over()
+        save_warnings.over()
 
     while step < cadence.steps:
         first = step == begun

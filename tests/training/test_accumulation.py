@@ -9,7 +9,7 @@ import pytest
 from toy_games import resident, start, toy_game
 
 from gen_jax.training import Aux, Player, Program, Turn, keys
-from gen_jax.training.accumulation import Microbatches, known_after
+from gen_jax.training.accumulation import Microbatches, made_after
 from gen_jax.training.reduction import whole_batch
 from gen_jax.training.sharding import make_mesh, replicated, split_batch
 
@@ -115,7 +115,7 @@ def test_the_rows_of_a_part_stay_on_their_devices():
 def test_rows_are_what_they_were_though_they_depend_on_the_sums():
     rows = {"x": np.float32([1.5, -2]), "index": np.int32([3, 4]), "mask": np.array([True, False])}
     sums = {"a": jnp.ones((2, 3)), "b": jnp.float32(7), "step": jnp.int32(1)}
-    found = jax.jit(known_after)(sums, rows)
+    found = jax.jit(made_after)(sums, rows)
     jax.tree.map(np.testing.assert_array_equal, found, rows)
     assert jax.tree.map(lambda leaf: leaf.dtype, found) == jax.tree.map(lambda leaf: leaf.dtype, rows)
 
