@@ -38,7 +38,7 @@ class ClassifierConfig(Optimizer, Flip):
     """Run whose encoder makes the codes, such as a VAE's (default: a new encoder)."""
     finetune: bool = False
     """Train the run's encoder on, rather than freeze it."""
-    head: Widths = ()
+    head: Widths = (256,)
     """Hidden units of each layer on top of the codes; none for a linear classifier."""
     features: Widths = (512, 512)
     """Hidden units of each layer of a new encoder."""

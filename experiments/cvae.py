@@ -25,6 +25,9 @@ from gen_jax.training.game import Game
 class CVAEConfig(VAEConfig):
     """Options of the conditional VAE, those of the VAE."""
 
+    # The class is told, so that the latent need say no more than the style: with 32 dimensions it says the class again.
+    latent: int = 8
+
 
 def build(config: CVAEConfig, data: DataInfo) -> Game:
     """The game of a VAE that is told the class, and attributes if there are any. Raises ConfigError without labels."""
