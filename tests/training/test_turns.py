@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import jax
@@ -5,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy_games import after, linear, moves, per_example, steps_of, weights
+from toy_games import after, linear, moves, numbered_batch, per_example, start, steps_of, weights
 
-from gen_jax.training import Aux, Turn
+from gen_jax.training import Aux, Turn, digest
 from gen_jax.training import keys as key_paths
+from gen_jax.training.step import train_step
 
 loops = pytest.mark.parametrize("loop", [False, True], ids=["unrolled", "looped"])
 
@@ -132,3 +134,49 @@ def test_all_players_of_a_turn_see_the_same_key_and_batch_and_no_other_turn_does
         after(game, 2, draw)
     assert all(players["a"] == players["b"] for players in seen)
     assert len({players["a"] for players in seen}) == len(seen) == 6
+
+
+def phased_game():
+    """The first turn ends with step 6, the second begins after step 4, every second step; both draw noise."""
+
+    def loss(net):
+        def noisy(params, variables, batch, key, now):
+            return (params[net]["w"] * jax.random.normal(key, (len(batch["x"]),)) - batch["x"][:, 0]) ** 2, Aux()
+
+        return noisy
+
+    turns = (Turn(("a",), end=6), Turn(("b",), begin=4, every=2))
+    nets, losses = {"a": 1.0, "b": 1.0}, (loss("a"), loss("b"))
+    return moves("a", "b", nets=nets, losses=losses, turns=turns, optimizer=optax.adam(0.1))
+
+
+def test_a_phase_is_due_from_its_beginning_to_its_end():
+    game = phased_game()
+    assert [game.due(step) for step in range(8)] == [
+        *[(True, False)] * 4,
+        *[(True, False), (True, True)],
+        *[(False, False), (False, True)],
+    ]
+
+
+@pytest.mark.parametrize("cut", [3, 4, 5, 6, 7])
+def test_a_run_that_is_cut_at_the_border_of_a_phase_goes_on_to_the_bit(cut):
+    game, root = phased_game(), jax.random.key(0)
+    step = jax.jit(functools.partial(train_step, game, numbered_batch(game), unroll=True), static_argnames="due")
+    looped = jax.jit(functools.partial(train_step, game, numbered_batch(game), due=None, unroll=False))
+    cut_off = whole = in_a_loop = start(game)
+    for number in range(10):
+        if number == cut:
+            # As from a disk: nothing but the values of the leaves.
+            cut_off = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), cut_off)
+        cut_off, whole = (step(state, root, due=game.due(number))[0] for state in (cut_off, whole))
+        in_a_loop = looped(in_a_loop, root)[0]
+    assert digest(cut_off) == digest(whole)
+    for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(in_a_loop.params), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("phase", [{"begin": -1}, {"begin": 3, "end": 3}, {"begin": 3, "end": 2}])
+def test_a_phase_that_never_is_is_refused(phase):
+    with pytest.raises(ValueError, match="a turn begins at step 0 or later, and ends after it begins"):
+        moves("a", nets={"a": 0.0}, losses=(linear("a", 1.0),), turns=(Turn(("a",), **phase),))
