@@ -15,7 +15,8 @@ Measured = Mapping[str, Runs]
 # How much was drawn, and with what, makes a number more or less certain, and no other number.
 DRAW = frozenset({"seed", "evaluators", "answers", "interval"})
 # How samples are made belongs to what is measured: such numbers are compared, and it is said how they differ.
-SAMPLING = ("weights", "sampler", "sampler_steps")
+# Options of sampling, such as eta, are in the entry of that name.
+SAMPLING = ("weights", "sampler", "sampler_steps", "sampling")
 LONGEST = 24  # characters of what tells rows apart in their names
 
 
@@ -25,8 +26,11 @@ def measurement(protocol: Protocol) -> dict[str, Any]:
 
 
 def sampling(protocol: Protocol) -> dict[str, Any]:
-    """The fields that say how samples are made."""
-    return {name: protocol[name] for name in SAMPLING if name in protocol}
+    """The fields that say how samples are made; options in words: "eta 0.5"."""
+    found = {name: protocol[name] for name in SAMPLING if name in protocol}
+    if isinstance(options := found.get("sampling"), Mapping):
+        found["sampling"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+    return found
 
 
 def protocols_of(metric: str, measured: Measured) -> list[dict[str, Any]]:
@@ -52,7 +56,7 @@ def ways_of_sampling(runs: Runs) -> dict[str, Runs]:
     found: dict[str, dict[int, list[Score]]] = {}
     for seed, scores in runs.items():
         for score in scores:
-            way = {**first, **score.protocol}
+            way = {**first, **sampling(score.protocol)}
             name = ", ".join(_short(field, way[field]) for field in SAMPLING if field in several)
             found.setdefault(name, {}).setdefault(seed, []).append(score)
     return {name: {seed: by_seed.get(seed, []) for seed in runs} for name, by_seed in found.items()} or {"": runs}

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gen_jax.metrics.comparable import shared
+from gen_jax.metrics.comparable import measurement, sampling, shared, ways_of_sampling
 from gen_jax.metrics.score import Score
 from gen_jax.metrics.score_table import score_table
 
@@ -177,3 +177,16 @@ def test_names_that_differ_in_brackets_are_one_row():
         b=score(2, name="HYPE (3 evaluators, 60 answers)", answers=60, evaluators=3),
     )
     assert set(rows) == {"HYPE"}
+
+
+def test_options_of_sampling_are_a_way_of_sampling_and_no_other_measurement():
+    runs = {0: [score(3, sampler="ddim", sampling={"eta": eta}) for eta in (0.0, 0.5)], 1: [score(2, sampler="ddim")]}
+    first, second = (one.protocol for one in runs[0])
+    assert measurement(first) == measurement(second)
+    assert sampling(second) == {"sampler": "ddim", "sampling": "eta 0.5"}
+    # What says nothing of its options is with the first.
+    found = ways_of_sampling(runs)
+    assert {way: {seed: len(scores) for seed, scores in by_seed.items()} for way, by_seed in found.items()} == {
+        "eta 0.0": {0: 1, 1: 1},
+        "eta 0.5": {0: 1, 1: 0},
+    }
